@@ -1,0 +1,63 @@
+"""The seam of the journal: append durably, read again in order.
+
+Invariant 3: no receipt before the journal is on disk. Tables and current state are derived from what stands
+here. An offset is a byte position since the journal began; it only grows, and it survives restarts.
+Implementations: `files` and `memory`; both pass tests/contracts/test_journal.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journaled envelope: where it stands, when it was received (UTC, microseconds), its bytes as signed."""
+
+    offset: int
+    received: int
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch that holds no valid record. It was set aside, never overwritten: `reason` is for the operator."""
+
+    offset: int
+    length: int
+    reason: str
+
+
+class Journal(Protocol):
+    """One writer at a time, enforced; any number of readers."""
+
+    @property
+    def end(self) -> int:
+        """The offset at which the next record will stand."""
+        ...
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """What was found damaged at opening or while reading, oldest first."""
+        ...
+
+    def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
+        """Write all `envelopes` with one write and one sync, and return their offsets.
+
+        When it returns they survive a power cut. When it raises (Transient GC-6001: disk full, I/O error)
+        none of them counts as written: what reached the disk of them is cut off before anything else is
+        appended, and the caller gives no receipt.
+        """
+        ...
+
+    def read(self, start: int = 0) -> Iterator[Entry]:
+        """Every intact record from offset `start` up to `end` as it was when called, in order.
+
+        `start` must be 0, an offset that `append` or `read` gave, or an `end`. A damaged stretch is noted
+        in `damage` and skipped.
+        """
+        ...
+
+    def close(self) -> None: ...

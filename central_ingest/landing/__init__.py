@@ -1,0 +1,1 @@
+"""From envelopes in order to tables: `changes`, and `current` derived from it."""

@@ -1,0 +1,1 @@
+"""The carriage between the ends: MQTT in earnest, memory in tests."""
