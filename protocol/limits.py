@@ -13,7 +13,7 @@ PLAIN_BYTES_MAX = 8 * MIB
 """An envelope's content after inflation: what a receiver must be ready to hold for one envelope."""
 
 BATCH_PLAIN_BYTES_TARGET = 1 * MIB
-"""Where a batch is cut. Chinese visit rows shrink about fourfold: envelopes of 128-512 KiB are where MQTT is fastest."""
+"""Where a batch is cut. Chinese visit rows shrink about fourfold: MQTT is fastest at 128-512 KiB."""
 
 BATCH_ROWS_MAX = 65_536
 """Rows of one batch, so that ordinals and per-row work of one envelope stay bounded."""
