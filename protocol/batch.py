@@ -125,7 +125,8 @@ def wire_schema(schema: TableSchema, extras: tuple[str, ...], dictionaries: tupl
     except KeyError:
         raise Rejected("GC-5006", reason="system column") from None
     source = list(schema.arrow)
-    if len(set(extras)) != len(extras) or any(i >= len(source) for i in dictionaries):
+    ascending = list(dictionaries) == sorted(set(dictionaries))
+    if len(set(extras)) != len(extras) or not ascending or any(i >= len(source) for i in dictionaries):
         raise Rejected("GC-5006", reason="columns of a batch")
     for i in dictionaries:
         source[i] = source[i].with_type(pa.dictionary(pa.int32(), source[i].type))
@@ -166,6 +167,11 @@ def encode_batch(
     return _pack(header, ipc.encode(rows))
 
 
+def table_of(inner: bytes) -> TableName:
+    """The table that a batch names, whether or not the rest of it can be read. Raises Rejected GC-5006."""
+    return _unpack(inner, BatchHeader)[0].table_name
+
+
 def decode_batch(inner: bytes, schema_of: Callable[[bytes], TableSchema | None]) -> Batch:
     """Read a batch whose schema is looked up by fingerprint. Raises Rejected GC-5006/5007."""
     header, body = _unpack(inner, BatchHeader)
@@ -191,6 +197,10 @@ def decode_mark(inner: bytes) -> MarkHeader:
     header, body = _unpack(inner, MarkHeader)
     if len(body):
         raise Rejected("GC-5006", reason="bytes after a mark")
+    try:
+        canonical_json([header.facts, header.table_name and header.table_name.as_list()])
+    except ValueError:  # NaN, which lands in a column of JSON
+        raise Rejected("GC-5006", reason="facts of a mark") from None
     return header
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -37,7 +38,7 @@ _FLOAT = struct.Struct(">Bd")
 _DATE = struct.Struct(">Bi")
 _LENGTH = struct.Struct(">BI")
 _NAN = b"\x03\x7f\xf8\x00\x00\x00\x00\x00\x00"
-_SHA256_BYTES = 32
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", re.ASCII)
 
 Aside = Mapping[str, Any]
 """One entry of `_gc_aside`: column, reason, original (bytes or None), sha256 (bytes or None), bytes (int or None)."""
@@ -196,12 +197,15 @@ def _decode_cell(data: bytes, offset: int, depth: int) -> tuple[Any, int]:
     tag = data[offset]
     if tag == 0:
         return None, offset + 1
-    if tag == 1:
+    if tag == 1 and data[offset + 1] <= 1:
         return data[offset + 1] == 1, offset + 2
     if tag in (2, 8, 9):
         return _INT.unpack_from(data, offset)[1], offset + _INT.size
     if tag == 3:
-        return _FLOAT.unpack_from(data, offset)[1], offset + _FLOAT.size
+        value = _FLOAT.unpack_from(data, offset)[1]
+        if data[offset : offset + _FLOAT.size] != _float(value):
+            raise Rejected("GC-5006", reason="canonical row")
+        return value, offset + _FLOAT.size
     if tag == 7:
         return _DATE.unpack_from(data, offset)[1], offset + _DATE.size
     if tag in (4, 5, 6):
@@ -221,9 +225,13 @@ def _decode_lengthy(tag: int, data: bytes, offset: int) -> tuple[Any, int]:
     _, length = _LENGTH.unpack_from(data, offset)
     start = offset + _LENGTH.size
     payload = data[start : start + length]
-    if len(payload) != length:
+    if len(payload) != length or length > VALUE_INLINE_BYTES_MAX:
         raise Rejected("GC-5006", reason="canonical row")
     if tag == 6:
         return bytes(payload), start + length
     text = bytes(payload).decode("utf-8")
-    return (Decimal(text) if tag == 4 else text), start + length
+    if tag == 5:
+        return text, start + length
+    if text == "-0" or not _DECIMAL.fullmatch(text):
+        raise Rejected("GC-5006", reason="canonical row")
+    return Decimal(text), start + length

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from .envelope import Header, Kind
+from .envelope import Gap, Header, Kind
 
 HELLO_SECONDS = 5.0
 """How long a hello waits for its answer before it is said again."""
@@ -76,6 +76,8 @@ class Outbound:
     """One stream at the agent, in one epoch.
 
     Credit and in-flight bytes are counted as offsets from the epoch's first envelope (landing.md §1a).
+    `receipted` is the centre's head as last heard. Within a session it only rises; an answer to a hello
+    lowers it where the centre was restored from a backup and asks for old envelopes again.
     """
 
     def __init__(self, epoch: int, receipted: int = 0) -> None:
@@ -124,27 +126,26 @@ class Outbound:
         if ours is None or (seq and ours not in (b"", digest)):
             self._on(Event.STOP)
             return Outcome.FORK
-        welcome = self.phase is Phase.GREETING
-        if welcome:
+        self.credit = max(self.credit, credit)
+        is_new = seq > self.receipted
+        if self.phase is Phase.GREETING:
             self._on(Event.WELCOMED)
             self.next_seq = seq + 1
-            self._quiet_since, self._attempt = now, 0
-        self.credit = max(self.credit, credit)
-        if seq <= self.receipted:
+        elif is_new:
+            self._on(Event.PROGRESS)
+            self.next_seq = max(self.next_seq, seq + 1)
+        else:
             return Outcome.STALE
         self.receipted = seq
-        self.next_seq = max(self.next_seq, seq + 1)
         self._quiet_since, self._attempt = now, 0
-        if not welcome:
-            self._on(Event.PROGRESS)
-        return Outcome.FORGET
+        return Outcome.FORGET if is_new else Outcome.STALE
 
     def expected(self, session: str, seq: int, credit: int, now: float) -> None:
         """The centre misses `seq`: go back there, once per gap and connection."""
         if session != self.session or self.phase not in (Phase.PROBING, Phase.FLOWING):
             return
         self.credit = max(self.credit, credit)
-        if seq != self._rewound_to and seq < self.next_seq:
+        if self.receipted < seq < self.next_seq and seq != self._rewound_to:
             self._rewound_to = seq
             self.next_seq = seq
             self._quiet_since = now
@@ -162,11 +163,11 @@ class Outbound:
             return False
         return end_offset <= self.credit or (not in_flight and self._silent(now, jitter))
 
-    def sent(self, now: float) -> None:
-        """The envelope `next_seq` was handed to the link."""
+    def sent(self, now: float, last_seq: int | None = None) -> None:
+        """The envelope `next_seq` was handed to the link; a gap stands for all up to `last_seq`."""
         if self.next_seq == self.receipted + 1:
             self._quiet_since = now
-        self.next_seq += 1
+        self.next_seq = (self.next_seq if last_seq is None else last_seq) + 1
 
     def tick(self, now: float, jitter: float) -> bool:
         """Let time pass; True where a hello must be said (again). `jitter` is a fraction in [0, 1)."""
@@ -184,17 +185,25 @@ class Outbound:
 
     def _silent(self, now: float, jitter: float) -> bool:
         base = HELLO_SECONDS if self.phase is Phase.GREETING else RESEND_SECONDS
-        factor = min(2.0**self._attempt, BACKOFF_FACTOR_MAX)
+        exponent = min(self._attempt, 8)  # 2.0**1024 would raise, 17 hours into a silence
+        factor = min(2.0**exponent, BACKOFF_FACTOR_MAX)
         return now - self._quiet_since > base * factor * (1 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last admitted envelope of a stream at the centre; `seq` 0 at the start of an epoch."""
+    """The last admitted envelope of a stream at the centre; `seq` 0 at the start of an epoch. After a gap the
+    chain continues at `resume`, the hash of the envelope that was lost."""
 
     epoch: int
     seq: int = 0
     hash: bytes = b""
+    resume: bytes = b""
+
+    @property
+    def chain(self) -> bytes:
+        """What the next header must carry as its previous hash."""
+        return self.resume or self.hash
 
 
 class Verdict(Enum):
@@ -210,7 +219,11 @@ def judge(
     head: Head | None, header: Header, digest: bytes, hash_at: Callable[[int], bytes | None]
 ) -> Verdict:
     """What an authentic envelope is to a stream that stands at `head`. `hash_at` gives the hash that the
-    centre admitted at a sequence of this epoch, None where it no longer knows it."""
+    centre admitted at a sequence of this epoch, None where it no longer knows it.
+
+    A gap may begin in what was admitted before: an envelope whose receipt was lost, and whose copy in the
+    spool was damaged since. As a duplicate it is named by its own hash or by the one where it resumes.
+    """
     if head is None or header.epoch > head.epoch:
         return Verdict.UNGRANTED
     if header.epoch < head.epoch:
@@ -218,11 +231,15 @@ def judge(
     if header.seq > head.seq + 1:
         return Verdict.AHEAD
     if header.seq == head.seq + 1:
-        return Verdict.NEXT if header.previous == head.hash else Verdict.FORK
-    known = hash_at(header.last_seq)
-    return Verdict.SEEN if known is None or known == digest else Verdict.FORK
+        return Verdict.NEXT if header.previous == head.chain else Verdict.FORK
+    if header.last_seq > head.seq:
+        before = hash_at(header.seq - 1) if header.seq > 1 else b""
+        return Verdict.NEXT if before in (None, header.previous) else Verdict.FORK
+    resume = Gap.from_bytes(header.extension).resume if header.kind is Kind.GAP else digest
+    return Verdict.SEEN if hash_at(header.last_seq) in (None, digest, resume) else Verdict.FORK
 
 
-def advance(header: Header, digest: bytes, resume: bytes) -> Head:
-    """The head after admitting an envelope; after a gap the chain continues at `resume`."""
-    return Head(header.epoch, header.last_seq, resume if header.kind is Kind.GAP else digest)
+def advance(header: Header, digest: bytes) -> Head:
+    """The head after admitting an envelope."""
+    resume = Gap.from_bytes(header.extension).resume if header.kind is Kind.GAP else b""
+    return Head(header.epoch, header.last_seq, digest, resume)

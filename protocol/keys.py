@@ -81,6 +81,9 @@ def from_base64(text: str) -> bytes:
     """Raises Rejected GC-5001 for anything that is not URL-safe base64."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
+        data = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError, ValueError):
         raise Rejected("GC-5001", reason="base64") from None
+    if to_base64(data) != text:  # `validate` lets `+`, `/`, padding and loose last bits pass
+        raise Rejected("GC-5001", reason="base64")
+    return data

@@ -10,7 +10,7 @@ the signer's key. The type is signed, so that no message ever passes for another
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import Rejected
 from .limits import MESSAGE_BYTES_MAX, SEQ_MAX
 from .schema import canonical_json
-from .signing import Signer, Suite
+from .sealing import Recipient, open_blob, seal_blob
+from .signing import Opener, Signer, Suite
 
 MAGIC = b"GCMS"
 FORMAT = 1
@@ -221,10 +222,13 @@ _P = TypeVar("_P", bound=Payload)
 
 def write(payload: Payload, signer: Signer) -> bytes:
     """The message as it travels."""
+    return _frame(payload.type, canonical_json(payload.model_dump(mode="json")), signer)
+
+
+def _frame(type_: MessageType, body: bytes, signer: Signer) -> bytes:
     suite = signer.suite
-    body = canonical_json(payload.model_dump(mode="json"))
     key_id = suite.key_id(signer.public)
-    head = _HEAD.pack(MAGIC, FORMAT, suite.number, payload.type, len(key_id))
+    head = _HEAD.pack(MAGIC, FORMAT, suite.number, type_, len(key_id))
     signed = b"".join((head, key_id, _U32.pack(len(body)), body))
     signature = signer.sign(DOMAIN + suite.digest(signed))
     data = signed + _U16.pack(len(signature)) + signature
@@ -274,3 +278,24 @@ def read(message: Message, model: type[_P]) -> _P:
         return model.model_validate_json(message.payload)
     except ValidationError:
         raise Rejected("GC-4004", reason="payload") from None
+
+
+def write_sealed(payload: Payload, signer: Signer, recipient: Recipient, entropy: bytes) -> bytes:
+    """A message whose payload only `recipient` can read; the type is bound into the sealing.
+
+    `entropy` is `sealing.entropy_bytes(signer.suite)` fresh random bytes.
+    """
+    plain = canonical_json(payload.model_dump(mode="json"))
+    return _frame(
+        payload.type, seal_blob(signer.suite, recipient, plain, entropy, _context(payload.type)), signer
+    )
+
+
+def read_sealed(message: Message, model: type[_P], suite: Suite, opener: Opener) -> _P:
+    """The payload of a message that `write_sealed` made. Raises Rejected GC-4004/5001/5005."""
+    plain = open_blob(suite, opener, message.payload, _context(model.type))
+    return read(replace(message, payload=plain), model)
+
+
+def _context(type_: MessageType) -> bytes:
+    return DOMAIN + bytes((type_,))

@@ -66,16 +66,26 @@ def wire_from_json(value: object, depth: int = 0) -> pa.DataType:
                 return pa.decimal128(precision, scale)
         case ["list", item]:
             return pa.list_(wire_from_json(item, depth + 1))
-        case ["struct", list() as fields] if fields:
-            return pa.struct([_struct_field(f, depth) for f in fields])
+        case ["struct", list() as items] if items:
+            fields = [_struct_field(item, depth) for item in items]
+            if len({f.name for f in fields}) == len(fields):
+                return pa.struct(fields)
     raise Rejected("GC-5006", reason="wire type")
 
 
 def _struct_field(value: object, depth: int) -> pa.Field:
     match value:
-        case [str() as name, item]:
+        case [str() as name, item] if _is_name(name):
             return pa.field(name, wire_from_json(item, depth + 1))
     raise Rejected("GC-5006", reason="wire type")
+
+
+def _is_name(name: str) -> bool:
+    """Whether it is 1 to NAME_BYTES_MAX bytes of UTF-8: half a surrogate pair is none, and Arrow refuses it."""
+    try:
+        return 0 < len(name.encode("utf-8")) <= NAME_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class TableSchema:
         names = [c.name for c in self.columns]
         if not names or len(names) > COLUMNS_MAX or len(set(names)) != len(names):
             raise Rejected("GC-5006", reason="columns of a schema")
-        if any(not 0 < len(n.encode("utf-8", "surrogatepass")) <= NAME_BYTES_MAX for n in names):
+        if not all(map(_is_name, names)):
             raise Rejected("GC-5006", reason="length of a column name")
         if len(set(self.key)) != len(self.key) or not set(self.key) <= set(names):
             raise Rejected("GC-5006", reason="key of a schema")

@@ -19,6 +19,7 @@ from .signing import Opener, Signer, Suite
 
 LEVEL = 1
 _FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
+_EMPTY_FRAME = bytes.fromhex("28b52ffd2000010000")
 _BLOB_MAGIC = b"GCSB"
 
 
@@ -68,6 +69,8 @@ def inflate(frame: bytes, declared: int) -> bytes:
         parameters = zstandard.get_frame_parameters(frame)
         if parameters.content_size != declared or declared > PLAIN_BYTES_MAX or parameters.dict_id:
             raise Rejected("GC-5007", reason="declared size")
+        if not declared and frame != _EMPTY_FRAME:  # zstandard looks no further than a declared size of 0
+            raise Rejected("GC-5006", reason="zstd frame")
         plain = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError:
         raise Rejected("GC-5006", reason="zstd frame") from None

@@ -112,7 +112,7 @@ class Suite1:
     def decrypt(self, key: bytes, cipher: bytes, aad: bytes) -> bytes:
         try:
             return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(cipher, aad, self._NONCE, key)
-        except CryptoError:
+        except (CryptoError, ValueError, TypeError):  # ValueError: shorter than its authenticator
             raise Rejected("GC-5005", reason="authentication") from None
 
     def encapsulate(self, recipient: bytes, content_key: bytes, entropy: bytes) -> bytes:

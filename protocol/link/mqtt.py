@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
 from protocol.errors import Permanent, Transient
 from protocol.link.feed import Feed
@@ -33,6 +34,9 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _QOS = 1
 _GOODBYE_SECONDS = 2.0
 """How long a DISCONNECT may queue behind unsent envelopes; then the socket is closed without it."""
+
+_LEFTOVER_PACKETS_MAX = 10_000
+"""More packets than a socket's buffer can hold when we hang up."""
 
 _REFUSALS = frozenset({134, 135})
 """CONNACK 4 and 5 of 3.1.1 (bad user name or password, not authorised) as paho's MQTT 5 reason codes."""
@@ -148,7 +152,7 @@ class MqttLink:
             outcome = await self._connect_once()
             self._failed = outcome.reason
             self._feed.put(outcome)
-            await asyncio.sleep(self._backoff.pause(held_seconds=loop.time() - began))
+            await asyncio.sleep(self._backoff.pause(lasted_seconds=loop.time() - began))
 
     async def _connect_once(self) -> Disconnected:
         """One connection from dialling to loss; returns why it ended."""
@@ -172,6 +176,7 @@ class MqttLink:
         """Read anew for each connection, so that renewed certificates need no restart. Raises OSError."""
         context = ssl.create_default_context(cafile=self._settings.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _TidySocket
         if self._settings.cert_file is not None:
             # The empty password keeps OpenSSL from asking for one on the terminal.
             context.load_cert_chain(self._settings.cert_file, self._settings.key_file, password=lambda: b"")
@@ -235,18 +240,32 @@ class MqttLink:
 
 
 class _Backoff:
-    """Jittered exponential pauses. Only a connection that held resets them: one that is lost at once does not."""
+    """Jittered exponential pauses, reset by what lasted longer than the longest of them.
+
+    A connection that is lost at once (two agents with one client id throw each other out) resets nothing.
+    """
 
     def __init__(self, seconds_min: float, seconds_max: float, random: randomness.Random) -> None:
         self._min, self._max, self._random = seconds_min, seconds_max, random
         self._ceiling = seconds_min
 
-    def pause(self, *, held_seconds: float) -> float:
-        if held_seconds > self._max:
+    def pause(self, *, lasted_seconds: float) -> float:
+        if lasted_seconds > self._max:
             self._ceiling = self._min
         seconds = self._random.uniform(self._ceiling / 2, self._ceiling)
         self._ceiling = min(self._max, self._ceiling * 2)
         return seconds
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails, which paho leaves to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class _SubscriptionRefused(aiomqtt.MqttError):
@@ -309,7 +328,9 @@ async def _close(client: aiomqtt.Client) -> None:
 def _hang_up(client: aiomqtt.Client) -> None:
     """Close the socket if aiomqtt left it open (no CONNACK in time, a goodbye that could not be sent)."""
     paho = _paho(client)
-    while (sock := paho.socket()) is not None:
+    for _ in range(_LEFTOVER_PACKETS_MAX):
+        if (sock := paho.socket()) is None:
+            return
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         paho.loop_read()  # reads what had arrived, then the end; paho closes the socket and tells aiomqtt
@@ -324,7 +345,7 @@ def _verdict(fault: Exception, alert: ssl.SSLError | None) -> Disconnected:
     """Which code, and which fixed words, a failed attempt or a lost connection deserves."""
     if isinstance(fault, _SubscriptionRefused):
         return Disconnected("GC-4002", "subscription refused")
-    if isinstance(fault, aiomqtt.MqttConnectError):
+    if isinstance(fault, MqttConnectError):
         if _number(fault.rc) in _REFUSALS:
             return Disconnected("GC-4002", "user or password refused")
         return Disconnected("GC-4001", "connection declined")

@@ -1,0 +1,168 @@
+"""The daemon's configuration: one TOML file, every key with its default, nothing unknown accepted.
+
+Environment variables `GUICANG_CENTRE_…` (nested with `__`) override the file, so that a secret need not stand
+in it. A mistake is one sentence naming the key, and exit code 78.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from protocol.errors import Permanent
+
+DEFAULT_PATH = Path("/etc/guicang/central.toml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerSettings(Section):
+    """How the daemon reaches the broker, and what it tells agents (`public_url`)."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    public_url: str = ""
+    """The broker's address as hospitals see it; `url` where empty. Goes into every token."""
+    username: str = ""
+    password: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    listen: str = "127.0.0.1:1883"
+    """Where the embedded broker of `run --embedded-broker` listens."""
+
+
+class JournalSettings(Section):
+    segment_bytes_max: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    tick_seconds: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Envelopes that arrive within one tick share one write and one sync."""
+
+
+class LandingSettings(Section):
+    hot_seconds: Annotated[float, Field(gt=0)] = 0.25
+    quiet_seconds: Annotated[float, Field(gt=0)] = 2.0
+    pending_bytes_max: Annotated[int, Field(ge=1 << 20)] = 128 << 20
+    """Decoded rows that wait for their commit, all tables together."""
+    checkpoint_commits: Annotated[int, Field(ge=10)] = 100
+    """A Delta checkpoint is written after this many commits of a table, outside the hot path."""
+
+
+class CreditSettings(Section):
+    budget_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    """Envelopes that all agents together may have under way."""
+    landing_backlog_bytes_max: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    """Journaled but not landed: beyond it no new credit is given."""
+
+
+class Config(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="GUICANG_CENTRE_", env_nested_delimiter="__"
+    )
+
+    config_version: Annotated[int, Field(ge=1, le=1)]
+    data_dir: Path = Path("/var/lib/guicang-centre")
+    broker: BrokerSettings = BrokerSettings()
+    journal: JournalSettings = JournalSettings()
+    landing: LandingSettings = LandingSettings()
+    credit: CreditSettings = CreditSettings()
+    invite_days: Annotated[int, Field(ge=1, le=365)] = 7
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.data_dir / "keys"
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.data_dir / "journal"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.data_dir / "lake"
+
+    @property
+    def files_dir(self) -> Path:
+        return self.data_dir / "files"
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.data_dir / "ledger.sqlite"
+
+    @property
+    def status_path(self) -> Path:
+        return self.data_dir / "status.json"
+
+
+def load(path: Path) -> Config:
+    """Read and check the file. Raises Permanent GC-1001/1002/1003."""
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Permanent("GC-1001", path=str(path), command="central-ingest") from None
+    except tomllib.TOMLDecodeError as e:
+        line = str(e).rpartition("line ")[2].partition(",")[0]
+        raise Permanent("GC-1002", path=str(path), line=line if line.isdigit() else "?") from None
+    try:
+        return Config(**document)
+    except ValidationError as e:
+        first = e.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise Permanent("GC-1003", path=str(path), key=key, problem=first["msg"].lower()) from None
+
+
+SAMPLE = """\
+# Guicang, central ingest. Every key with its default; a line with # in front is that default.
+# 归仓中心端配置。每一项均列出默认值；以 # 开头的行即为默认值。
+config_version = 1
+
+# Journal, lake, ledger, keys and files live here. 日志、数据湖、台账、密钥与文件的存放目录。
+data_dir = {data_dir}
+
+# Days after which an unused invitation expires. 邀请令牌的有效天数。
+# invite_days = 7
+# log_level = "INFO"
+
+[broker]
+# url = "mqtt://127.0.0.1:1883"      # mqtts:// for TLS
+# public_url = ""                    # the address that hospitals use, if it differs. 医院侧访问的地址。
+# username = ""
+# password = ""                      # or password_file, or GUICANG_CENTRE_BROKER__PASSWORD
+# password_file =
+# ca_file =
+# cert_file =
+# key_file =
+# listen = "127.0.0.1:1883"          # for `run --embedded-broker`. 内置消息代理的监听地址。
+
+[journal]
+# segment_bytes_max = 268435456
+# tick_seconds = 0.01
+
+[landing]
+# hot_seconds = 0.25                 # busy tables commit this often. 繁忙表的提交间隔。
+# quiet_seconds = 2.0                # quiet ones wait this long. 空闲表的提交间隔。
+# pending_bytes_max = 134217728
+# checkpoint_commits = 100
+
+[credit]
+# budget_bytes = 268435456
+# landing_backlog_bytes_max = 4294967296
+"""

@@ -1,0 +1,83 @@
+"""The journal in memory, for tests and the simulator: the same promises, no disk.
+
+`MemoryStore` is what a disk would be: it outlives the journal that is opened on it, so a simulated centre can
+be killed and started again. It refuses to know damage, since memory has none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from protocol.errors import Permanent, Transient
+from protocol.limits import ENVELOPE_BYTES_MAX
+
+from .frames import FRAME_HEADER_BYTES
+from .journal import Damage, Entry
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What survives. While `full`, every append fails. `release()` is the death of a writer that never closed."""
+
+    entries: list[Entry] = field(default_factory=list)
+    end: int = 0
+    full: bool = False
+    writer: MemoryJournal | None = None
+
+    def release(self) -> None:
+        self.writer = None
+
+
+class MemoryJournal:
+    """See the seam. Offsets grow as those of the files do: by a frame's header and its envelope."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, store: MemoryStore | None = None) -> MemoryJournal:
+        """Open the journal that `store` holds. Raises Permanent GC-1006 when another writer has it open."""
+        store = store if store is not None else MemoryStore()
+        if store.writer is not None:
+            raise Permanent("GC-1006", command="central-ingest", path="memory")
+        store.writer = cls(store)
+        return store.writer
+
+    @property
+    def end(self) -> int:
+        return self._store.end
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        return ()
+
+    def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
+        self._require_open()
+        if any(len(envelope) > ENVELOPE_BYTES_MAX for envelope in envelopes):
+            raise ValueError("an envelope above its bound")
+        if not envelopes:
+            return []
+        if self._store.full:
+            raise Transient("GC-6001", path="memory", reason="full")
+        return [self._take(received, bytes(envelope)) for envelope in envelopes]
+
+    def read(self, start: int = 0) -> Iterator[Entry]:
+        self._require_open()
+        first = bisect_left(self._store.entries, start, key=lambda entry: entry.offset)
+        return iter(self._store.entries[first:])
+
+    def close(self) -> None:
+        if self._store.writer is self:
+            self._store.writer = None
+
+    def _take(self, received: int, envelope: bytes) -> int:
+        offset = self._store.end
+        self._store.entries.append(Entry(offset, received, envelope))
+        self._store.end += FRAME_HEADER_BYTES + len(envelope)
+        return offset
+
+    def _require_open(self) -> None:
+        if self._store.writer is not self:
+            raise ValueError("the journal is closed")

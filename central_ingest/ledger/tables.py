@@ -1,0 +1,136 @@
+"""The ledger's tables. Journal and lake are the truth; what stands here is derived from them or decided by people.
+
+Times are UTC microseconds. Hashes and keys are raw bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+
+site = Table(
+    "site",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site", Text, nullable=False, index=True),
+    Column("suite", BigInteger, nullable=False),
+    Column("public", LargeBinary, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("enrolled", BigInteger, nullable=False),
+    Column("revoked", BigInteger),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("secret_hash", LargeBinary, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("used_by", Text),
+)
+
+grant = Table(
+    "grant_",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("resume", LargeBinary, nullable=False),
+    Column("admitted_bytes", BigInteger, nullable=False),
+    Column("public", LargeBinary),
+    Column("received", BigInteger),
+    Column("low_water", BigInteger, nullable=False, default=0),
+)
+"""Where each stream stands, as of the journal offset `meta.checkpoint`. `admitted_bytes`: envelope bytes of the epoch;
+`public`: the signing key after a rotation; `low_water`: the journal offset below which all has durably landed."""
+
+lake_table = Table(
+    "lake_table",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("synced_version", BigInteger, nullable=False),
+    Column("landed", BigInteger),
+    Column("rows", BigInteger, nullable=False, default=0),
+)
+"""The catalogue. `name` is the exact name as JSON, `key` a JSON list; `synced_version` is durable for certain."""
+
+schema = Table(
+    "schema",
+    metadata,
+    Column("fingerprint", LargeBinary, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+parked = Table(
+    "parked",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""What could not land, and why. `path` is empty where the whole stream's landing is parked."""
+
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("columns", BigInteger, nullable=False),
+    Column("rows_estimate", BigInteger),
+    Column("captured", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
+fleet = Table(
+    "fleet",
+    metadata,
+    Column("agent", Text, primary_key=True),
+    Column("heard", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+)

@@ -1,0 +1,29 @@
+"""What the daemon counts: numbers by code and by agent, never content."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counted since the daemon started."""
+
+    envelopes_admitted: int = 0
+    bytes_admitted: int = 0
+    envelopes_repeated: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """By error code."""
+    rows_landed: int = 0
+    commits: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "envelopes_admitted": self.envelopes_admitted,
+            "bytes_admitted": self.bytes_admitted,
+            "envelopes_repeated": self.envelopes_repeated,
+            "refused": dict(self.refused),
+            "rows_landed": self.rows_landed,
+            "commits": self.commits,
+        }

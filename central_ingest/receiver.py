@@ -1,0 +1,119 @@
+"""The receiver: the loop between the link and reception. It waits, collects and publishes; it decides nothing.
+
+Arrivals of one tick are processed together on a worker thread, so that one sync of the disk serves them all
+and the loop stays free to hear the broker. The queue is bounded by the credit that the centre has given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+
+from protocol import messages, topics
+from protocol.errors import Transient
+from protocol.link.link import Connected, Disconnected, Link, Message, Will
+from protocol.messages import CentreState
+from protocol.signing import Signer
+
+from .reception import Outgoing, Reception
+
+log = logging.getLogger("central.receiver")
+
+STATE_SECONDS = 10.0
+"""The centre's state is said again this often, in case the broker lost it."""
+
+
+class CentreVoice:
+    """The signed, retained word whether the centre takes data. A new `instance` with every start."""
+
+    def __init__(self, signer: Signer, wall: Callable[[], int]) -> None:
+        self._signer = signer
+        self._wall = wall
+        self._instance = secrets.token_hex(16)
+
+    def state(self, online: bool) -> bytes:
+        state = CentreState(online=online, instance=self._instance, time=self._wall())
+        return messages.write(state, self._signer)
+
+    def will(self) -> Will:
+        return Will(topics.CENTRE_STATE, self.state(False), retain=True)
+
+
+class Receiver:
+    def __init__(
+        self,
+        link: Link,
+        reception: Reception,
+        voice: CentreVoice,
+        *,
+        tick_seconds: float,
+        journaled: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._reception = reception
+        self._voice = voice
+        self._tick_seconds = tick_seconds
+        self._journaled = journaled
+        self._inbox: list[tuple[str, bytes]] = []
+        self._arrived = asyncio.Event()
+        self.connected = False
+        self.reason = ""
+
+    async def run(self) -> None:
+        """Until cancelled; says goodbye if it still can."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._work())
+                group.create_task(self._announce())
+        finally:
+            if self._link.connected:
+                try:
+                    async with asyncio.timeout(2):
+                        await self._link.send(topics.CENTRE_STATE, self._voice.state(False), retain=True)
+                except (Transient, TimeoutError):
+                    log.info("the broker did not hear our goodbye; our will tells the agents")
+
+    async def _listen(self) -> None:
+        async for event in self._link.events():
+            match event:
+                case Message(topic, payload):
+                    self._inbox.append((topic, payload))
+                    self._arrived.set()
+                case Connected():
+                    self.connected, self.reason = True, ""
+                    await self._publish([], announce=True)
+                case Disconnected(code, reason):
+                    if self.connected or not self.reason:
+                        log.warning("%s %s", code, reason)
+                    self.connected, self.reason = False, f"{code} {reason}"
+
+    async def _work(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(self._tick_seconds)
+            self._arrived.clear()
+            arrivals, self._inbox = self._inbox, []
+            out = await asyncio.to_thread(self._reception.process, arrivals)
+            self._journaled()
+            await self._publish(out)
+
+    async def _announce(self) -> None:
+        while True:
+            await asyncio.sleep(STATE_SECONDS)
+            if self._link.connected:
+                await self._publish([], announce=True)
+
+    async def _publish(self, out: list[Outgoing], announce: bool = False) -> None:
+        """What cannot be sent is not kept: agents ask again (a hello, a resend)."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                if announce:
+                    state = self._voice.state(True)
+                    group.create_task(self._link.send(topics.CENTRE_STATE, state, retain=True))
+                for message in out:
+                    group.create_task(self._link.send(message.topic, message.payload))
+        except* Transient:
+            log.info("the link went down before %d answers were sent", len(out))

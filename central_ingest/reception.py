@@ -1,0 +1,225 @@
+"""Reception: what the centre makes of each message that arrives, and what it answers. No loop, no socket.
+
+One call of `process` is one tick: envelopes are judged in order, those that are next are journaled with one
+write and one sync, and only then are receipts written (invariant 3). A failed write leaves every head where
+it was: the agents send again. Messages in between are answered from heads that are on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from protocol import messages, topics
+from protocol.delivery import Head, Verdict
+from protocol.errors import Rejected, Transient
+from protocol.messages import AgentState, Hello, MessageType, StreamHead
+from protocol.names import Stream
+from protocol.signing import Opener, Suite
+
+from .admission import Admission
+from .enrolment import Enrolment
+from .grants import Grants
+from .journal.journal import Journal
+from .ledger.ledger import Ledger
+from .metrics import Metrics
+from .receipts import Receipts
+from .roster import Member, Roster, Tenure
+
+log = logging.getLogger("central.reception")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    topic: str
+    payload: bytes
+
+
+class Reception:
+    def __init__(
+        self,
+        *,
+        roster: Roster,
+        admission: Admission,
+        journal: Journal,
+        ledger: Ledger,
+        receipts: Receipts,
+        grants: Grants,
+        enrolment: Enrolment,
+        opener: Opener,
+        suite: Suite,
+        metrics: Metrics,
+        wall: Callable[[], int],
+    ) -> None:
+        self._roster = roster
+        self._admission = admission
+        self._journal = journal
+        self._ledger = ledger
+        self._receipts = receipts
+        self._grants = grants
+        self._enrolment = enrolment
+        self._opener = opener
+        self._suite = suite
+        self._metrics = metrics
+        self._wall = wall
+        self._sessions: dict[str, str] = {}
+        self._told: dict[tuple[str, Stream], tuple[str, int]] = {}
+        self._admitted: list[bytes] = []
+        self._answer: set[Stream] = set()
+        self._out: list[Outgoing] = []
+        self.fault: Transient | None = None
+        """Why nothing is admitted now; None while the journal takes what comes."""
+
+    def process(self, arrivals: Iterable[tuple[str, bytes]]) -> list[Outgoing]:
+        """Take one tick's arrivals, (topic, payload) in order, and return what to publish."""
+        for topic, payload in arrivals:
+            try:
+                agent, channel = topics.agent_of(topic)
+                self._take(agent, channel, payload)
+            except Rejected as fault:
+                self._metrics.refused[fault.code] += 1
+                log.debug("refused from %s: %s", topic, fault.code)
+        self._flush()
+        out, self._out = self._out, []
+        return out
+
+    def _take(self, agent: str, channel: str, payload: bytes) -> None:
+        if channel == "down":
+            return
+        if not messages.is_message(payload):
+            self._envelope(agent, payload)
+            return
+        self._flush()
+        message = messages.parse(payload)
+        if message.type is MessageType.ENROL:
+            self._say(agent, self._enrolment.answer(agent, message, self._wall()))
+            return
+        member = self._roster.member(agent)
+        if member is None or member.revoked:
+            raise Rejected("GC-5003", agent=agent)
+        messages.verify(message, self._suite, member.public)
+        match message.type:
+            case MessageType.HELLO:
+                self._hello(member, messages.read(message, Hello))
+            case MessageType.AGENT_STATE:
+                state = messages.read_sealed(message, AgentState, self._suite, self._opener)
+                self._ledger.save_fleet(agent, self._wall(), state.status)
+            case _:
+                raise Rejected("GC-4004", reason="type")
+
+    # envelopes
+
+    def _envelope(self, agent: str, data: bytes) -> None:
+        try:
+            decision = self._admission.consider(agent, data)
+        except Rejected as fault:
+            if fault.code == "GC-5004":
+                self._refuse(agent, Stream(str(fault.facts["site"]), str(fault.facts["source"])), fault.code)
+            raise
+        match decision.verdict:
+            case Verdict.NEXT:
+                assert decision.envelope is not None
+                self._admitted.append(decision.envelope)
+                self._answer.add(decision.stream)
+            case Verdict.SEEN:
+                self._metrics.envelopes_repeated += 1
+                self._answer.add(decision.stream)
+            case Verdict.AHEAD:
+                self._flush()
+                self._expect(decision.stream)
+            case Verdict.FORK:
+                self._refuse(agent, decision.stream, "GC-3006")
+            case Verdict.FENCED:
+                self._refuse(agent, decision.stream, "GC-3007")
+
+    def _flush(self) -> None:
+        """Write what was admitted, then receipt it; or forget that it came."""
+        received = self._wall()
+        if self._admitted:
+            try:
+                self._journal.append(received, self._admitted)
+            except Transient as fault:
+                if self.fault is None:
+                    log.error("%s", fault)
+                self.fault = fault
+                self._admission.rollback()
+                self._admitted.clear()
+                self._answer.clear()
+                return
+            self.fault = None
+            self._metrics.envelopes_admitted += len(self._admitted)
+            self._metrics.bytes_admitted += sum(map(len, self._admitted))
+            self._admission.commit(received)
+            self._admitted.clear()
+        for stream in sorted(self._answer):
+            tenure = self._roster.tenure(stream)
+            if tenure is not None:
+                self._receipt(tenure)
+        self._answer.clear()
+
+    def _receipt(self, tenure: Tenure) -> None:
+        session = self._sessions.get(tenure.agent)
+        if session is not None:
+            self._say(tenure.agent, self._receipts.receipt(tenure, session, len(self._sessions)))
+
+    def _expect(self, stream: Stream) -> None:
+        """Once per gap and connection."""
+        tenure = self._roster.tenure(stream)
+        if tenure is None or (session := self._sessions.get(tenure.agent)) is None:
+            return
+        word = (session, tenure.head.seq + 1)
+        if self._told.get((tenure.agent, stream)) != word:
+            self._told[tenure.agent, stream] = word
+            self._say(tenure.agent, self._receipts.expected(tenure, session, len(self._sessions)))
+
+    def _refuse(self, agent: str, stream: Stream, code: str) -> None:
+        session = self._sessions.get(agent)
+        if session is None or self._told.get((agent, stream)) == (session + code, 0):
+            return
+        self._told[agent, stream] = (session + code, 0)
+        tenure = self._roster.tenure(stream)
+        epoch = tenure.head.epoch if tenure else 0
+        self._say(agent, self._receipts.refusal(agent, session, stream, epoch, code))
+
+    # hello
+
+    def _hello(self, member: Member, hello: Hello) -> None:
+        if hello.agent != member.agent:
+            raise Rejected("GC-5003", agent=member.agent)
+        self._sessions[member.agent] = hello.session
+        said = {s.source: s.epoch for s in hello.streams}
+        for head in hello.streams:
+            self._greet(member, head)
+        for source in hello.wants:
+            stream = Stream(member.site, source)
+            grant = self._grants.issue(stream, member, said.get(source, 0), self._wall())
+            if grant is None:
+                self._refuse(member.agent, stream, "GC-5004")
+            else:
+                self._say(member.agent, grant)
+
+    def _greet(self, member: Member, said: StreamHead) -> None:
+        stream = Stream(said.site, said.source)
+        try:
+            epoch = self._grants.check(said, member)
+        except Rejected:
+            self._refuse(member.agent, stream, "GC-5004")
+            return
+        tenure = self._roster.tenure(stream)
+        if tenure is None or epoch > tenure.head.epoch:
+            tenure = self._begin(stream, epoch, member)
+        elif epoch < tenure.head.epoch or tenure.agent != member.agent:
+            self._refuse(member.agent, stream, "GC-3007")
+            return
+        self._receipt(tenure)
+
+    def _begin(self, stream: Stream, epoch: int, member: Member) -> Tenure:
+        """The first use of a grant: durable before anything of the epoch is admitted."""
+        self._ledger.begin_epoch(stream, epoch, member.agent, self._wall(), self._journal.end)
+        tenure = Tenure(stream, member.agent, Head(epoch))
+        self._roster.begin(tenure)
+        return tenure
+
+    def _say(self, agent: str, payload: bytes) -> None:
+        self._out.append(Outgoing(topics.down(agent), payload))
