@@ -41,6 +41,8 @@ class Landing:
     last_commit: float | None = None
     commit_seconds: float = 0.01
     parked: bool = False
+    uncertain: bool = False
+    """A commit was begun and not seen to end: whether it landed must be looked up."""
 
     def add(self, rows: pa.Table, app: str, seq: int, offset: int, now: float) -> None:
         if self.first_offset is None:
@@ -59,6 +61,7 @@ class Landing:
         """What waited has landed."""
         self.held |= self.txns
         self.chunks, self.txns, self.rows, self.bytes, self.first_offset = [], {}, 0, 0, None
+        self.uncertain = False
 
     def park(self) -> None:
         """What waited is left to the journal, from `first_offset` on, and so is all that follows."""

@@ -30,7 +30,7 @@ from ..ledger.ledger import InventoryLine, Ledger, Parked, TableRecord
 from ..metrics import Metrics
 from . import heat
 from .catalogue import Catalogue, Landing, app_of
-from .lake import Lake
+from .lake import Lake, Txn
 from .objects import Objects
 from .rows import batch_rows, mark_row, stamp_landed
 
@@ -244,26 +244,40 @@ class Lander:
             self._commit(self._active[path])
 
     def _commit(self, landing: Landing) -> None:
-        """One commit of one table: append, make durable, note. Invariant 4: the transactions are in it."""
+        """One commit of one table: append, make durable, note. Invariant 4: the transactions are in it, and a
+        commit whose outcome is unknown is looked up before anything is written again."""
         started = self._now()
         rows, txns = landing.take()
         record = landing.record
         wall = self._wall()
+        if landing.uncertain and (version := self._look_up(landing, txns)) is not None:
+            self._landed(landing, rows.num_rows, version, wall, started)
+            return
+        landing.uncertain = True
         try:
             version = self._lake.append(record.path, stamp_landed(rows, wall), txns)
         except Permanent as fault:
             self._park_landing(landing, fault, txns[-1].version)
             return
         self._lake.make_durable(record.path, version)
-        self._save(
-            landing, replace(record, synced_version=version, landed=wall, rows=record.rows + rows.num_rows)
-        )
+        self._landed(landing, rows.num_rows, version, wall, started)
+
+    def _look_up(self, landing: Landing, txns: list[Txn]) -> int | None:
+        """The commit that took these transactions, now durable, or None where they did not land."""
+        path = landing.record.path
+        found = self._lake.recover(path, landing.record.synced_version)
+        landed = all((self._lake.txn(path, one.app) or 0) >= one.version for one in txns)
+        return found.version if landed else None
+
+    def _landed(self, landing: Landing, rows: int, version: int, wall: int, started: float) -> None:
+        record = landing.record
+        self._save(landing, replace(record, synced_version=version, landed=wall, rows=record.rows + rows))
         landing.clear()
         del self._active[record.path]
         landing.last_commit = self._now()
         landing.commit_seconds = landing.last_commit - started
         self._allowance = self._allowance.less(landing.commit_seconds)
-        self._metrics.rows_landed += rows.num_rows
+        self._metrics.rows_landed += rows
         self._metrics.commits += 1
         self.fault = None
 

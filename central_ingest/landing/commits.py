@@ -1,0 +1,109 @@
+"""Commits of a Delta log as bytes: the entry of one append, and what an entry says on reading it again.
+
+We write the log entries of our appends ourselves (Delta transaction log protocol, sections "Add File",
+"Transaction Identifiers", "Change Metadata", "Commit Provenance Information"): deltalake 1.6.6 takes 7 ms for
+a commit on a fresh table and 50 ms after 300, because it rebuilds the table's file list each time; an append
+needs none of that. Every entry holds a digest of itself and of its data files, so that after a power cut
+each can be proven whole. Pure: it knows no disk and no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Action = dict[str, Any]
+
+_DIGEST = "gcDigest"
+_ENTRY = re.compile(r"([0-9]{20})\.json")
+_CHECKPOINT = re.compile(r"([0-9]{20})\.checkpoint\b.*\.parquet")
+
+
+def digest(content: bytes) -> str:
+    """BLAKE2b-128, 32 hex digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def entry_name(version: int) -> str:
+    return f"{version:020}.json"
+
+
+def entry_version(name: str) -> int | None:
+    """The version whose log entry has this file name, None for any other file."""
+    found = _ENTRY.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def checkpoint_version(name: str) -> int | None:
+    """The version up to which the checkpoint file of this name goes, None for any other file."""
+    found = _CHECKPOINT.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def txn(app: str, version: int) -> Action:
+    return {"txn": {"appId": app, "version": version}}
+
+
+def protocol(zoneless: bool) -> Action:
+    """The lowest that readers must support; timestamps without zone are a feature of their own."""
+    if not zoneless:
+        return {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}
+    features = {"readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"]}
+    return {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}
+
+
+def metadata(table_id: str, created_ms: int, schema: str, settings: dict[str, str], partition: str) -> Action:
+    """`schema` is Delta's JSON of it; `settings` the table's properties."""
+    facts: Action = {"id": table_id, "name": None, "description": None, "schemaString": schema}
+    facts |= {"format": {"provider": "parquet", "options": {}}, "partitionColumns": [partition]}
+    return {"metaData": facts | {"configuration": settings, "createdTime": created_ms}}
+
+
+def add(path: str, partition: tuple[str, str], content: bytes, written_ms: int, stats: Action) -> Action:
+    """`path` is relative to the table, `stats` Delta's per-file statistics."""
+    facts: Action = {
+        "path": path,
+        "partitionValues": dict([partition]),
+        "size": len(content),
+        "dataChange": True,
+    }
+    facts |= {"modificationTime": written_ms, "stats": json.dumps(stats, separators=(",", ":"))}
+    return {"add": facts | {"tags": {_DIGEST: digest(content)}}}
+
+
+def encode(actions: Sequence[Action], written_ms: int) -> bytes:
+    """The log entry of an append: its provenance line with the digest of the rest, then `actions`."""
+    rest = b"".join(_line(action) for action in actions)
+    info: Action = {"timestamp": written_ms, "operation": "WRITE", "operationParameters": {"mode": "Append"}}
+    return _line({"commitInfo": info | {"engineInfo": "guicang", _DIGEST: digest(rest)}}) + rest
+
+
+def decode(entry: bytes) -> list[Action] | None:
+    """The actions of a log entry, None where it is not whole.
+
+    An entry without our digest (another engine's, say a compaction) counts as whole when every line parses.
+    """
+    try:
+        actions = [json.loads(line) for line in entry.splitlines() if line]
+    except ValueError:
+        return None
+    if not actions or not all(isinstance(action, dict) for action in actions):
+        return None
+    info = actions[0].get("commitInfo")
+    declared = info.get(_DIGEST) if isinstance(info, dict) else None
+    if declared is not None and declared != digest(entry.partition(b"\n")[2]):
+        return None
+    return actions
+
+
+def data_files(actions: Sequence[Action]) -> list[tuple[str, int, str | None]]:
+    """Path, size in bytes and digest (None where another engine wrote it) of every file that a commit adds."""
+    adds = [action["add"] for action in actions if "add" in action]
+    return [(one["path"], one["size"], (one.get("tags") or {}).get(_DIGEST)) for one in adds]
+
+
+def _line(action: Action) -> bytes:
+    return json.dumps(action, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,254 @@
+"""What every lake promises, in Delta tables or in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from central_ingest.landing.commits import entry_name
+from central_ingest.landing.delta import DeltaLake
+from central_ingest.landing.lake import Lake, Recovery, Txn
+from central_ingest.landing.memory import MemoryLake
+from protocol.errors import Permanent, Transient
+
+APP = "h1/his/1"
+PATH = "changes/h1/his/visits-0a1b2c3d"
+
+
+class Ground(Protocol):
+    """What a lake stands on: it outlives the lake, and a power cut can take commits from it."""
+
+    def open(self) -> Lake: ...
+
+    def lose(self, path: str, lost: set[int]) -> None: ...
+
+
+class DeltaGround:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self) -> Lake:
+        return DeltaLake(self._root)
+
+    def lose(self, path: str, lost: set[int]) -> None:
+        for version in lost:
+            (self._root / path / "_delta_log" / entry_name(version)).write_bytes(b"")
+
+
+class MemoryGround:
+    def __init__(self) -> None:
+        self._lake = MemoryLake()
+
+    def open(self) -> Lake:
+        return self._lake
+
+    def lose(self, path: str, lost: set[int]) -> None:
+        self._lake.cut_power(lambda at, version: at != path or version not in lost)
+
+
+@contextmanager
+def delta_ground() -> Iterator[Ground]:
+    with TemporaryDirectory() as directory:
+        yield DeltaGround(Path(directory))
+
+
+@contextmanager
+def memory_ground() -> Iterator[Ground]:
+    yield MemoryGround()
+
+
+GROUNDS: dict[str, Callable[[], AbstractContextManager[Ground]]] = {
+    "delta": delta_ground,
+    "memory": memory_ground,
+}
+
+
+@pytest.fixture(params=list(GROUNDS))
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    with GROUNDS[request.param]() as ground:
+        yield ground
+
+
+def rows(*ids: int, day: int = 1, **more: pa.Array) -> pa.Table:
+    dates = pa.array([dt.date(2026, 11, day)] * len(ids), pa.date32())
+    return pa.table({"id": pa.array(ids, pa.int64()), **more, "_gc_date": dates})
+
+
+def ids(lake: Lake, path: str = PATH) -> list[int]:
+    return sorted(lake.read(path, ["id"])["id"].to_pylist())
+
+
+def test_a_table_that_is_not_there(ground: Ground) -> None:
+    lake = ground.open()
+    assert lake.schema(PATH) is None
+    assert lake.txn(PATH, APP) is None
+    assert lake.tables() == {}
+    assert lake.recover(PATH, -1) == Recovery(-1, ())
+    with pytest.raises(FileNotFoundError):
+        lake.read(PATH)
+
+
+def test_versions_rise_by_one_and_rows_and_transactions_come_together(ground: Ground) -> None:
+    lake = ground.open()
+    assert lake.append(PATH, rows(1, 2), [Txn(APP, 7)]) == 0
+    assert lake.append(PATH, rows(3), [Txn(APP, 9), Txn("h1/his/2", 1)]) == 1
+    assert ids(lake) == [1, 2, 3]
+    assert lake.txn(PATH, APP) == 9
+    assert lake.txn(PATH, "h1/his/2") == 1
+    assert lake.txn(PATH, "h1/his/3") is None
+    assert lake.tables() == {PATH: 1}
+
+
+def test_what_is_durable_stands_when_the_lake_is_opened_again(ground: Ground) -> None:
+    lake = ground.open()
+    lake.make_durable(PATH, lake.append(PATH, rows(1), [Txn(APP, 1)]))
+    lake.append(PATH, rows(2, day=2), [Txn(APP, 2)])
+    lake.make_durable(PATH, 1)
+    again = ground.open()
+    assert (ids(again), again.txn(PATH, APP), again.tables()) == ([1, 2], 2, {PATH: 1})
+    assert again.append(PATH, rows(3), [Txn(APP, 3)]) == 2
+    assert (ids(again), again.txn(PATH, APP)) == ([1, 2, 3], 3)
+
+
+def test_the_lake_records_transactions_and_does_not_enforce_them(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(1), [Txn(APP, 5)])
+    lake.append(PATH, rows(1), [Txn(APP, 5)])
+    assert ids(lake) == [1, 1]
+    lake.append(PATH, rows(2), [Txn(APP, 3)])
+    assert lake.txn(PATH, APP) == 3
+    assert ground.open().txn(PATH, APP) == 3
+
+
+def test_an_append_without_rows_keeps_its_transaction(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(), [Txn(APP, 1)])
+    lake.append(PATH, rows(), [Txn(APP, 2)])
+    again = ground.open()
+    assert (again.txn(PATH, APP), ids(again), again.tables()) == (2, [], {PATH: 1})
+
+
+def test_new_columns_are_added_and_missing_ones_are_null(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(1), [])
+    lake.append(PATH, rows(2, name=pa.array(["王"])), [])
+    lake.append(PATH, pa.table({"_gc_date": [dt.date(2026, 11, 3)], "name": ["李"]}), [])
+    for one in (lake, ground.open()):
+        schema = one.schema(PATH)
+        assert schema is not None
+        assert (schema.names, schema.field("name").type) == (["id", "_gc_date", "name"], pa.string())
+        found = {(row["id"], row["name"]) for row in one.read(PATH).to_pylist()}
+        assert found == {(1, None), (2, "王"), (None, "李")}
+        assert one.read(PATH, ["name", "id"]).schema.names == ["name", "id"]
+
+
+def test_a_column_never_changes_its_type(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(1, n=pa.array([1], pa.int32())), [Txn(APP, 1)])
+    for other in (pa.array([1], pa.int64()), pa.array(["1"]), pa.array([None], pa.float64())):
+        with pytest.raises(Permanent) as caught:
+            lake.append(PATH, rows(2, n=other), [Txn(APP, 2)])
+        assert caught.value.code == "GC-6004"
+        assert caught.value.facts == {"table": PATH}
+    assert (ids(lake), lake.txn(PATH, APP), lake.tables()) == ([1], 1, {PATH: 0})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.uint64(), pa.float16(), pa.time64("us"), pa.timestamp("ns"), pa.duration("us"), pa.null()],
+    ids=str,
+)
+def test_what_the_lake_would_round_or_refuse_parks_the_table(ground: Ground, kind: pa.DataType) -> None:
+    with pytest.raises(Permanent, match="GC-6004"):
+        ground.open().append(PATH, rows(1, n=pa.nulls(1, kind)), [])
+
+
+def test_rows_without_a_date_are_our_own_mistake(ground: Ground) -> None:
+    lake = ground.open()
+    with pytest.raises(ValueError, match="_gc_date"):
+        lake.append(PATH, pa.table({"id": [1]}), [])
+    with pytest.raises(ValueError, match="_gc_date"):
+        lake.append(PATH, pa.table({"id": [1], "_gc_date": pa.nulls(1, pa.date32())}), [])
+
+
+def test_a_durable_version_that_does_not_exist_is_not_confirmed(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(1), [])
+    with pytest.raises(Transient, match="GC-6005"):
+        lake.make_durable(PATH, 1)
+
+
+def test_tables_are_apart(ground: Ground) -> None:
+    lake = ground.open()
+    other = "changes/h2/his/visits-0a1b2c3d"
+    lake.append(PATH, rows(1), [Txn(APP, 1)])
+    lake.append(other, rows(2, x=pa.array([True])), [Txn(APP, 2)])
+    assert (ids(lake), ids(lake, other)) == ([1], [2])
+    assert (lake.txn(PATH, APP), lake.txn(other, APP)) == (1, 2)
+    assert lake.tables() == {PATH: 0, other: 0}
+
+
+def test_recovery_cuts_at_the_first_lost_commit_and_what_follows_lands_again(ground: Ground) -> None:
+    lake = ground.open()
+    for one in range(5):
+        lake.append(PATH, rows(one), [Txn(APP, one)])
+    lake.make_durable(PATH, 1)
+    ground.lose(PATH, {3})
+    again = ground.open()
+    assert again.recover(PATH, 1) == Recovery(2, (3, 4))
+    assert (ids(again), again.txn(PATH, APP), again.tables()) == ([0, 1, 2], 2, {PATH: 2})
+    assert again.append(PATH, rows(3), [Txn(APP, 3)]) == 3
+    again.make_durable(PATH, 3)
+    assert (ids(again), again.txn(PATH, APP)) == ([0, 1, 2, 3], 3)
+    assert ground.open().recover(PATH, 3) == Recovery(3, ())
+
+
+def test_a_table_that_was_lost_whole_is_made_anew(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, rows(1), [Txn(APP, 1)])
+    ground.lose(PATH, {0})
+    again = ground.open()
+    assert again.recover(PATH, -1) == Recovery(-1, (0,))
+    assert (again.tables(), again.schema(PATH), again.txn(PATH, APP)) == ({}, None, None)
+    assert again.append(PATH, rows(2, other=pa.array(["x"])), [Txn(APP, 1)]) == 0
+    assert ids(again) == [2]
+
+
+Step = tuple[int, bool]
+
+
+@pytest.mark.parametrize("name", list(GROUNDS))
+@settings(max_examples=25, deadline=None)
+@given(
+    appends=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6),
+    lost=st.sets(st.integers(0, 5)),
+)
+def test_whatever_is_lost_a_prefix_remains(name: str, appends: list[Step], lost: set[int]) -> None:
+    """Rows are numbered: what is there after recovery is the rows of the first commits, each once."""
+    with GROUNDS[name]() as ground:
+        lake = ground.open()
+        synced, number, ends = -1, 0, []
+        for count, durable in appends:
+            version = lake.append(PATH, rows(*range(number, number + count)), [Txn(APP, number + count)])
+            number += count
+            ends.append(number)
+            if durable:
+                lake.make_durable(PATH, version)
+                synced = version
+        losable = {version for version in lost if synced < version < len(appends)}
+        ground.lose(PATH, losable)
+        last = min(losable, default=len(appends)) - 1
+        again = ground.open()
+        assert again.recover(PATH, synced) == Recovery(last, tuple(range(last + 1, len(appends))))
+        assert again.txn(PATH, APP) == (ends[last] if last >= 0 else None)
+        if last >= 0:
+            assert ids(again) == list(range(ends[last]))
