@@ -1,0 +1,299 @@
+"""Batching and sealing: changes of one group become the envelopes of one spool transaction.
+
+Batches are cut where their plain bytes reach the target, values too long for an envelope go ahead of their
+rows as pieces, a schema goes ahead of its first use in the epoch. The last envelope of the group carries the
+flag. It seals but does not store: what comes out enters the spool in one transaction with the position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from protocol.batch import MarkHeader, PieceHeader, encode_batch, encode_mark, encode_piece
+from protocol.canonical import Aside
+from protocol.change import ASIDE, ASIDE_LARGE, KEY, OP_CODES, Op
+from protocol.envelope import Kind
+from protocol.errors import Rejected
+from protocol.limits import BATCH_PLAIN_BYTES_TARGET, BATCH_ROWS_MAX, PIECE_BYTES, VALUE_INLINE_BYTES_MAX
+from protocol.names import Stream
+from protocol.schema import TableSchema
+from protocol.sealing import Place, Recipient, Sealed, entropy_bytes, seal
+from protocol.signing import Signer
+
+from .sources.source import Rows
+
+DICTIONARY_ROWS_MIN = 64
+"""Below it a dictionary costs more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows of one table with what happened to each: `ops` and `keys` (16 bytes) stand beside `rows`."""
+
+    schema: TableSchema
+    rows: Rows
+    ops: list[Op]
+    keys: list[bytes]
+
+    @property
+    def count(self) -> int:
+        return len(self.ops)
+
+    def slice(self, start: int, count: int) -> Changes:
+        end = start + count
+        return Changes(self.schema, self.rows.slice(start, count), self.ops[start:end], self.keys[start:end])
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How this agent seals for its centre. `random` gives fresh random bytes."""
+
+    signer: Signer
+    recipient: Recipient
+    random: Callable[[int], bytes]
+    level: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The envelopes of one spool transaction, and what is sent with them for the first time in the epoch."""
+
+    envelopes: list[Sealed]
+    schemas: list[tuple[bytes, bytes]]
+    objects: list[bytes]
+
+
+@dataclass(slots=True)
+class _Flags:
+    group_end: bool = False
+    cut: bool = False
+    position: str | None = None
+
+
+_Draft = tuple[Kind, Callable[[_Flags], bytes]]
+
+
+class GroupBuilder:
+    """Builds one group. `schema_sent` and `object_sent` ask the spool what the epoch holds already."""
+
+    def __init__(
+        self,
+        seal: Seal,
+        place: Place,
+        *,
+        captured: int,
+        schema_sent: Callable[[bytes], bool],
+        object_sent: Callable[[bytes], bool],
+    ) -> None:
+        self._seal = seal
+        self._place = place
+        self._captured = captured
+        self._schema_sent = schema_sent
+        self._object_sent = object_sent
+        self._sealed: list[Sealed] = []
+        self._schemas: dict[bytes, bytes] = {}
+        self._objects: dict[bytes, None] = {}
+        self._pending: _Draft | None = None
+        self._batches = 0
+
+    @property
+    def batches(self) -> int:
+        """Batches so far."""
+        return self._batches
+
+    def add(self, changes: Changes) -> None:
+        """Rejected GC-2013 where one row alone does not fit an envelope."""
+        if not changes.count:
+            return
+        self.schema(changes.schema)
+        changes = self._without_large(changes)
+        for part in _cut(changes):
+            self._add_batch(part)
+
+    def schema(self, schema: TableSchema) -> None:
+        """Send the schema now, unless the epoch has it."""
+        fingerprint = schema.fingerprint
+        if fingerprint in self._schemas or self._schema_sent(fingerprint):
+            return
+        self._schemas[fingerprint] = schema.content
+        self._push(Kind.SCHEMA, lambda _flags, content=schema.content: content)  # type: ignore[misc]
+
+    def mark(self, header: MarkHeader) -> None:
+        """A mark; its own flags are overridden by those of the group."""
+
+        def encode(flags: _Flags) -> bytes:
+            return encode_mark(
+                header.model_copy(
+                    update={"group_end": flags.group_end, "cut": flags.cut, "position": flags.position}
+                )
+            )
+
+        self._push(Kind.MARK, encode)
+
+    def finish(self, position: str | None = None, cut: bool = False) -> Group:
+        """Seal the last envelope with the group's flag, and give everything."""
+        if self._pending is not None:
+            self._seal_pending(_Flags(True, cut, position))
+        return Group(self._sealed, list(self._schemas.items()), list(self._objects))
+
+    # pieces
+
+    def _without_large(self, changes: Changes) -> Changes:
+        """Send long values ahead and leave their hashes in their rows."""
+        columns, asides = list(changes.rows.columns), changes.rows.asides
+        for index, column in enumerate(changes.schema.columns):
+            array = columns[index]
+            long = _long_values(array)
+            if not long:
+                continue
+            asides = [None] * changes.count if asides is None else list(asides)
+            keep = pa.array([i not in long for i in range(changes.count)])
+            columns[index] = pc.if_else(keep, array, pa.nulls(changes.count, array.type))
+            for row, value in long.items():
+                entry = self._send_object(column.name, value)
+                asides[row] = [*(asides[row] or []), entry]
+        return Changes(changes.schema, Rows(columns, asides), changes.ops, changes.keys)
+
+    def _send_object(self, column: str, value: bytes) -> Aside:
+        digest = hashlib.sha256(value)
+        key = digest.digest()
+        if key not in self._objects and not self._object_sent(key):
+            self._objects[key] = None
+            for offset in range(0, len(value), PIECE_BYTES):
+                self._push_piece(digest.hexdigest(), len(value), offset, value[offset : offset + PIECE_BYTES])
+        return {
+            "column": column,
+            "reason": ASIDE_LARGE,
+            "original": None,
+            "sha256": key,
+            "bytes": len(value),
+        }
+
+    def _push_piece(self, sha256: str, size: int, offset: int, data: bytes) -> None:
+        def encode(flags: _Flags) -> bytes:
+            header = PieceHeader(
+                captured=self._captured,
+                group_end=flags.group_end,
+                cut=flags.cut,
+                position=flags.position,
+                sha256=sha256,
+                size=size,
+                offset=offset,
+            )
+            return encode_piece(header, data)
+
+        self._push(Kind.PIECE, encode)
+
+    # batches
+
+    def _add_batch(self, changes: Changes) -> None:
+        system = {
+            "_gc_op": pa.array([OP_CODES[op] for op in changes.ops], pa.uint8()),
+            "_gc_key": pa.array(changes.keys, KEY),
+        }
+        asides = changes.rows.asides
+        if asides is not None and any(asides):
+            system["_gc_aside"] = pa.array(asides, ASIDE)
+        columns = [_compact(column, changes.count) for column in changes.rows.columns]
+
+        def encode(flags: _Flags) -> bytes:
+            return encode_batch(
+                changes.schema,
+                system,
+                columns,
+                captured=self._captured,
+                group_end=flags.group_end,
+                cut=flags.cut,
+                position=flags.position,
+            )
+
+        self._push(Kind.BATCH, encode, changes)
+
+    def _push(self, kind: Kind, encode: Callable[[_Flags], bytes], changes: Changes | None = None) -> None:
+        if self._pending is not None:
+            self._seal_pending(_Flags())
+        self._pending = (kind, encode)
+        if changes is not None and not self._fits(encode):
+            self._pending = None
+            self._halve(changes)
+        elif changes is not None:
+            self._batches += 1
+
+    def _fits(self, encode: Callable[[_Flags], bytes]) -> bool:
+        """Whether the batch surely fits an envelope, even if it does not compress at all. Only a batch that
+        might not is sealed on trial."""
+        inner = encode(_Flags())
+        if len(inner) <= BATCH_PLAIN_BYTES_TARGET // 2:
+            return True
+        try:
+            self._seal_now(Kind.BATCH, inner)
+        except Rejected:
+            return False
+        return True
+
+    def _halve(self, changes: Changes) -> None:
+        if changes.count == 1:
+            raise Rejected("GC-2013", table=str(changes.schema.table), bytes=changes.rows.nbytes)
+        half = changes.count // 2
+        self._add_batch(changes.slice(0, half))
+        self._add_batch(changes.slice(half, changes.count - half))
+
+    # sealing
+
+    def _seal_pending(self, flags: _Flags) -> None:
+        assert self._pending is not None
+        kind, encode = self._pending
+        self._pending = None
+        sealed = self._seal_now(kind, encode(flags))
+        self._sealed.append(sealed)
+        self._place = Place(self._place.stream, self._place.epoch, sealed.last_seq + 1, sealed.hash)
+
+    def _seal_now(self, kind: Kind, inner: bytes) -> Sealed:
+        entropy = self._seal.random(entropy_bytes(self._seal.signer.suite))
+        return seal(
+            kind,
+            inner,
+            self._place,
+            signer=self._seal.signer,
+            recipient=self._seal.recipient,
+            entropy=entropy,
+            level=self._seal.level,
+        )
+
+
+def place_after(stream: Stream, epoch: int, head_seq: int, head_hash: bytes) -> Place:
+    """Where the envelope behind a stream's head stands."""
+    return Place(stream, epoch, head_seq + 1, head_hash)
+
+
+def _cut(changes: Changes) -> Iterator[Changes]:
+    """Parts of about BATCH_PLAIN_BYTES_TARGET plain bytes."""
+    row_bytes = max(1, changes.rows.nbytes // changes.count + 24)
+    rows = min(BATCH_ROWS_MAX, max(1, BATCH_PLAIN_BYTES_TARGET // row_bytes))
+    for start in range(0, changes.count, rows):
+        yield changes.slice(start, min(rows, changes.count - start))
+
+
+def _compact(array: pa.Array, rows: int) -> pa.Array:
+    """Low-cardinality text as a dictionary: smaller on the wire, and faster (design.md §4)."""
+    if rows < DICTIONARY_ROWS_MIN or not pa.types.is_string(array.type):
+        return array
+    encoded = array.dictionary_encode()
+    return encoded if len(encoded.dictionary) * 2 < rows else array
+
+
+def _long_values(array: pa.Array) -> dict[int, bytes]:
+    """Row → value of the strings and binaries longer than VALUE_INLINE_BYTES_MAX."""
+    kind = array.type
+    if not (pa.types.is_string(kind) or pa.types.is_binary(kind)) or array.nbytes <= VALUE_INLINE_BYTES_MAX:
+        return {}
+    lengths = pc.binary_length(array)
+    if (pc.max(lengths).as_py() or 0) <= VALUE_INLINE_BYTES_MAX:
+        return {}
+    rows = pc.indices_nonzero(pc.greater(lengths, VALUE_INLINE_BYTES_MAX)).to_pylist()
+    return {row: bytes(array[row].as_buffer()) for row in rows}

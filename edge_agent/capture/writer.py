@@ -1,0 +1,75 @@
+"""The pen of one stream: begins groups at its head, and commits them with the state that they cover.
+
+Invariant 1: whatever a table's state says is done was in the spool in the same transaction. One writer per
+stream; it runs on one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from protocol.names import Stream, TableName
+
+from ..batching import GroupBuilder, Seal, place_after
+from ..spool.records import Scan, Shard, StreamState, TableState, Work
+from ..spool.spool import Spool
+
+
+class StreamWriter:
+    """Of one epoch of one stream."""
+
+    def __init__(self, spool: Spool, stream: Stream, seal: Seal, wall: Callable[[], int]) -> None:
+        self.spool = spool
+        self.stream = stream
+        self._seal = seal
+        self.wall = wall
+        state = self.state()
+        self.epoch, self.secret = state.epoch, state.secret
+
+    def state(self) -> StreamState:
+        state = self.spool.stream(self.stream)
+        assert state is not None, "capture begins only in a granted epoch"
+        return state
+
+    def group(self) -> GroupBuilder:
+        """A new group behind the stream's head. One at a time."""
+        state = self.state()
+        return GroupBuilder(
+            self._seal,
+            place_after(self.stream, state.epoch, state.head_seq, state.head_hash),
+            captured=self.wall(),
+            schema_sent=lambda fingerprint: self.spool.schema_sent(self.stream, fingerprint),
+            object_sent=lambda sha256: self.spool.object_sent(self.stream, sha256),
+        )
+
+    def commit(
+        self,
+        group: GroupBuilder | None,
+        *,
+        table: TableState | None = None,
+        drop_shards: Sequence[bytes] = (),
+        add_shards: Sequence[Shard] = (),
+        drop_all_shards: bool = False,
+        scan: Scan | None = None,
+    ) -> None:
+        """One transaction. Raises Transient GC-3001/3002; then nothing of it happened."""
+        state = self.state()
+        done = group.finish() if group is not None else None
+        self.spool.commit(
+            Work(
+                stream=self.stream,
+                epoch=self.epoch,
+                after_seq=state.head_seq,
+                envelopes=done.envelopes if done else (),
+                schemas=done.schemas if done else (),
+                objects=done.objects if done else (),
+                table=table,
+                drop_shards=drop_shards,
+                add_shards=add_shards,
+                drop_all_shards=drop_all_shards,
+                scan=scan,
+            )
+        )
+
+    def table(self, table: TableName) -> TableState | None:
+        return self.spool.table(self.stream, table)
