@@ -75,6 +75,7 @@ class Receiver:
                         await self._link.send(topics.CENTRE_STATE, self._voice.state(False), retain=True)
                 except (Transient, TimeoutError):
                     log.info("the broker did not hear our goodbye; our will tells the agents")
+            await self._link.aclose()
 
     async def _listen(self) -> None:
         async for event in self._link.events():

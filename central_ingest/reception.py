@@ -25,9 +25,13 @@ from .journal.journal import Journal
 from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .receipts import Receipts
+from .restart import heads_of, refresh_members
 from .roster import Member, Roster, Tenure
 
 log = logging.getLogger("central.reception")
+
+REMEMBER_MICROS = 1_000_000
+"""Heads are written into the ledger this often; a restart reads the journal from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Reception:
         self._admitted: list[bytes] = []
         self._answer: set[Stream] = set()
         self._out: list[Outgoing] = []
+        self._remembered = 0
         self.fault: Transient | None = None
         """Why nothing is admitted now; None while the journal takes what comes."""
 
@@ -81,8 +86,19 @@ class Reception:
                 self._metrics.refused[fault.code] += 1
                 log.debug("refused from %s: %s", topic, fault.code)
         self._flush()
+        self._remember()
         out, self._out = self._out, []
         return out
+
+    def remember(self) -> None:
+        """Write all heads into the ledger, with the journal offset from which they must be read again."""
+        self._ledger.save_heads(heads_of(self._roster), self._journal.end)
+        self._remembered = self._wall()
+
+    def _remember(self) -> None:
+        if self._wall() - self._remembered > REMEMBER_MICROS:
+            refresh_members(self._roster, self._ledger)
+            self.remember()
 
     def _take(self, agent: str, channel: str, payload: bytes) -> None:
         if channel == "down":

@@ -95,10 +95,13 @@ class Courier:
             loop.call_soon_threadsafe(self._wake.set)
 
         self._spool.subscribe(woken)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._work())
-            group.create_task(self._tick())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._work())
+                group.create_task(self._tick())
+        finally:
+            await self._link.aclose()
 
     async def publish_state(self, status: dict[str, Any]) -> None:
         """Tell the centre what `status` shows, sealed; what cannot be told now is told next time."""

@@ -85,14 +85,20 @@ class StateDir:
         """None before enrolment. Raises Permanent GC-1007 for a file that is not ours."""
         try:
             said: dict[str, Any] = json.loads(self.centre_path.read_text("utf-8"))
-            return Centre(**{k: from_base64(v) if k.endswith("_public") else v for k, v in said.items()})
+            fields: dict[str, Any] = {
+                k: from_base64(v) if k.endswith("_public") else v for k, v in said.items()
+            }
+            return Centre(**fields)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, Rejected):
             raise Permanent("GC-1007", path=str(self.centre_path)) from None
 
-    def save_centre(self, token: Token) -> Centre:
-        centre = Centre(
+    def draft_centre(self, token: Token) -> Centre:
+        """What the token says of its centre; the CA is written where the link reads it, the rest is not yet."""
+        if token.ca:
+            platform.write_atomically(self.ca_path, token.ca.encode())
+        return Centre(
             broker=token.broker,
             ca=token.ca,
             site=token.site,
@@ -100,11 +106,11 @@ class StateDir:
             sealing_public=from_base64(token.centre_sealing),
             site_sealing_public=from_base64(token.site_sealing),
         )
+
+    def save_centre(self, centre: Centre) -> None:
+        """From now on the agent is enrolled."""
         document = {k: to_base64(v) if isinstance(v, bytes) else v for k, v in asdict(centre).items()}
         platform.write_atomically(self.centre_path, json.dumps(document, indent=1).encode(), private=True)
-        if token.ca:
-            platform.write_atomically(self.ca_path, token.ca.encode())
-        return centre
 
     def folder_identity(self, slug: str) -> str | None:
         """What was recorded of a folder when it was first seen."""

@@ -20,6 +20,9 @@ RESEND_SECONDS = 5.0
 """How long sent envelopes wait for a receipt before the stream is rewound to the last one."""
 BACKOFF_FACTOR_MAX = 12.0
 """Repeated silence waits at most this many times longer."""
+SILENCES_MAX = 3
+"""After so many silences in a row the hello is said again: the centre may hold to an older one that came late,
+and then none of its receipts names our session."""
 
 
 class Phase(Enum):
@@ -181,6 +184,7 @@ class Outbound:
             self.next_seq = self.receipted + 1
             self._quiet_since = now
             self._attempt += 1
+            return self._attempt >= SILENCES_MAX
         return False
 
     def _silent(self, now: float, jitter: float) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 
@@ -135,6 +136,14 @@ class DeltaLake:
                 rows = opened.to_pyarrow_table(columns=[held.stored[name] for name in names])
                 return rows.rename_columns(names)
         raise FileNotFoundError(path)
+
+    def dataset(self, path: str) -> ds.Dataset | None:
+        """The table's rows as they stand now, columns named as stored; None where there is no table."""
+        directory = self._directory(path)
+        with self._store(path):
+            if not DeltaTable.is_deltatable(str(directory)):
+                return None
+            return DeltaTable(str(directory)).to_pyarrow_dataset()
 
     def maintain(self, path: str) -> bool:
         """Checkpoint the table when enough commits stand above its last checkpoint, and tell whether it was.

@@ -64,6 +64,14 @@ class Report:
     last_pass: int | None = None
 
 
+def is_included(settings: SqlSettings | FilesSettings, name: TableName) -> bool:
+    """Whether the operator's list names the table: an include pattern fits, and no exclude pattern."""
+    text = str(name)
+    return any(fnmatch.fnmatchcase(text, p) for p in settings.include) and not any(
+        fnmatch.fnmatchcase(text, p) for p in settings.exclude
+    )
+
+
 class Runner:
     def __init__(
         self,
@@ -86,7 +94,7 @@ class Runner:
         self._seal = seal
         self._files = files
         self._wall = wall
-        self._source: Source | None = None
+        self.source: Source | None = None
         self._tokens: dict[TableName, str] = {}
         self._wanted_snapshots: set[TableName] = set()
         self._confirmed: set[TableName] = set()
@@ -133,8 +141,8 @@ class Runner:
                 continue
 
     async def close(self) -> None:
-        if self._source is not None:
-            await asyncio.to_thread(self._source.close)
+        if self.source is not None:
+            await asyncio.to_thread(self.source.close)
 
     def _note_source_fault(self, fault: Fault) -> None:
         if self.report.fault is None or self.report.fault.code != fault.code:
@@ -148,7 +156,7 @@ class Runner:
         started = self._wall()
         source = await self._opened()
         infos = await asyncio.to_thread(source.inventory)
-        included = [info for info in infos if self._is_included(info.name)]
+        included = [info for info in infos if is_included(self._settings, info.name)]
         if not included and not self._spool.tables(self.stream):
             await self._take_inventory(infos, frozenset())
             raise Rejected("GC-2012", source=self.slug)
@@ -166,18 +174,12 @@ class Runner:
         return {"source": self.slug, "epoch": epoch, "seq": 0}
 
     async def _opened(self) -> Source:
-        if self._source is None:
-            self._source = await asyncio.to_thread(self._open_source)
-        return self._source
+        if self.source is None:
+            self.source = await asyncio.to_thread(self._open_source)
+        return self.source
 
     def _writer(self) -> StreamWriter:
         return StreamWriter(self._spool, self.stream, self._seal, self._wall)
-
-    def _is_included(self, name: TableName) -> bool:
-        text = str(name)
-        return any(fnmatch.fnmatchcase(text, p) for p in self._settings.include) and not any(
-            fnmatch.fnmatchcase(text, p) for p in self._settings.exclude
-        )
 
     # one table
 
@@ -280,7 +282,11 @@ class Runner:
         """Tables that were captured and are no longer there: said aloud, dropped only when confirmed."""
         complete = True
         for state in self._spool.tables(self.stream):
-            if state.table in existing or state.phase == Phase.GONE or not self._is_included(state.table):
+            if (
+                state.table in existing
+                or state.phase == Phase.GONE
+                or not is_included(self._settings, state.table)
+            ):
                 continue
             report = self.report.tables.setdefault(state.table, TableReport(state.phase))
             if state.table in self._confirmed:

@@ -70,3 +70,7 @@ class Link(Protocol):
         is down or goes down before the ack; the message may have arrived all the same.
         """
         ...
+
+    async def aclose(self) -> None:
+        """Say goodbye to the broker (no will is published) and end `events()`."""
+        ...

@@ -1,0 +1,380 @@
+"""The commands of `central-ingest`, in English and Chinese. Faults end in two lines: what happened, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import logging
+import secrets
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import pyarrow as pa
+import pyarrow.csv
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from protocol import VERSION
+from protocol.enrolment import Token
+from protocol.errors import Fault, Permanent
+from protocol.keys import to_base64
+from protocol.names import check_site
+
+from . import config as configuration
+from .config import DEFAULT_PATH, SAMPLE
+from .enrolment import secret_hash
+from .keystore import KeyStore
+from .ledger.ledger import Ledger
+
+EX_USAGE, EX_CONFIG = 64, 78
+RUNNING_SECONDS = 10.0
+DAY_MICROS = 86_400 * 1_000_000
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="归仓中心端：验证、去重、入库，并以签名回执应答。\n\n"
+    "The data centre's end: verifies, de-duplicates, lands, and answers with signed receipts.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="配置文件 configuration file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print facts as JSON")]
+
+
+def run() -> None:
+    """Run the command line. Known faults become two lines and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as e:
+        sys.exit(e.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(EX_USAGE)
+    except click.ClickException as e:
+        e.show()
+        sys.exit(EX_USAGE)
+    except Fault as fault:
+        errors.print(f"[red]{fault.code}[/red] {fault.what_zh}\n        {fault.what}", highlight=False)
+        errors.print(f"     → {fault.todo_zh}\n       {fault.todo}", highlight=False)
+        sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
+
+
+def _wall() -> int:
+    return time.time_ns() // 1000
+
+
+@app.command()
+def init(
+    config: ConfigOption = DEFAULT_PATH,
+    data_dir: Annotated[Path, typer.Option(help="数据目录 data directory")] = Path("/var/lib/guicang-centre"),
+) -> None:
+    """生成配置、密钥和台账 Write configuration, keys and ledger."""
+    if config.exists():
+        raise Permanent("GC-1005", path=str(config))
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(SAMPLE.format(data_dir=json.dumps(str(data_dir))), "utf-8")
+    loaded = configuration.load(config)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    KeyStore(loaded.keys_dir).create()
+    Ledger.open(loaded.ledger_path).close()
+    console.print(f"已写入配置 wrote [bold]{config}[/bold]，密钥 keys {loaded.keys_dir}", highlight=False)
+    console.print("下一步 next: central-ingest invite SITE; central-ingest run", highlight=False)
+
+
+@app.command()
+def invite(
+    site: Annotated[str, typer.Argument(help="机构编码 site code")],
+    config: ConfigOption = DEFAULT_PATH,
+    name: Annotated[str, typer.Option(help="机构名称 display name")] = "",
+) -> None:
+    """邀请一家机构，打印一次性令牌 Invite a site: prints its one-time token."""
+    loaded = configuration.load(config)
+    check_site(site)
+    keys = KeyStore(loaded.keys_dir)
+    sealing = keys.create_site(site)
+    secret = secrets.token_bytes(32)
+    ledger = Ledger.open(loaded.ledger_path)
+    now = _wall()
+    ledger.add_site(site, name, now)
+    ledger.invite(secret_hash(secret), site, now + loaded.invite_days * DAY_MICROS)
+    ledger.close()
+    ca = loaded.broker.ca_file.read_text("ascii") if loaded.broker.ca_file else ""
+    token = Token(
+        broker=loaded.broker.public_url or loaded.broker.url,
+        ca=ca,
+        site=site,
+        centre_signing=to_base64(keys.signer().public),
+        centre_sealing=to_base64(keys.sealing().public),
+        site_sealing=to_base64(sealing.public),
+        secret=secret.hex(),
+    )
+    typer.echo(token.to_text())
+    errors.print(
+        f"令牌 {loaded.invite_days} 天内有效，仅可使用一次，请按密码保管。"
+        f"Valid once, for {loaded.invite_days} days; keep it like a password.",
+        highlight=False,
+    )
+
+
+@app.command("run")
+def run_daemon(
+    config: ConfigOption = DEFAULT_PATH,
+    embedded_broker: Annotated[
+        bool, typer.Option("--embedded-broker", help="使用内置消息代理 with a broker inside, for a first try")
+    ] = False,
+) -> None:
+    """运行中心端 Run the daemon (under systemd, or in the foreground)."""
+    from .daemon import Daemon
+
+    loaded = configuration.load(config)
+    logging.basicConfig(
+        level=loaded.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Daemon(loaded).run(stop, embedded_broker=embedded_broker)
+
+    asyncio.run(body())
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
+    """状态：各机构的新鲜度与异常 How things are: freshness of every site, and what is wrong."""
+    loaded = configuration.load(config)
+    try:
+        said: dict[str, Any] | None = json.loads(loaded.status_path.read_text("utf-8"))
+    except (OSError, ValueError):
+        said = None
+    running = said is not None and time.time() - said["time"] / 1e6 <= RUNNING_SECONDS
+    code = 2 if not running or said is None else 0 if said["healthy"] else 1
+    if as_json:
+        typer.echo(
+            json.dumps({"running": running, "exit": code, "status": said}, ensure_ascii=False, indent=2)
+        )
+    elif said is None:
+        console.print("[red]● 未运行 NOT RUNNING[/red]  central-ingest run")
+    else:
+        _print_status(said, running)
+    raise typer.Exit(code)
+
+
+def _print_status(said: dict[str, Any], running: bool) -> None:
+    when = datetime.fromtimestamp(said["time"] / 1e6).astimezone()
+    if not running:
+        console.print(f"[red]● 未运行 NOT RUNNING[/red] — 最后状态 last status {when:%Y-%m-%d %H:%M:%S %z}")
+    elif said["healthy"]:
+        console.print(f"[green]● 正常 HEALTHY[/green]   v{said['version']}", highlight=False)
+    else:
+        console.print(f"[yellow]● 需要关注 DEGRADED[/yellow]   v{said['version']}", highlight=False)
+    broker, counters = said["broker"], said["counters"]
+    state = (
+        "已连接 connected" if broker["connected"] else f"[red]未连接 not connected[/red] {broker['reason']}"
+    )
+    console.print(f"  消息代理 broker   {broker['url']}  {state}", highlight=False)
+    console.print(
+        f"  接收 admitted     {counters['envelopes_admitted']:,} 个信封 envelopes，"
+        f"重复 repeated {counters['envelopes_repeated']:,}，拒绝 refused {sum(counters['refused'].values()):,}",
+        highlight=False,
+    )
+    console.print(
+        f"  入库 landed       {counters['rows_landed']:,} 行 rows，{counters['commits']:,} 次提交 commits，"
+        f"待入库 waiting {said['journal']['not_landed_bytes']:,} B + {said['landing']['pending_rows']:,} 行 rows",
+        highlight=False,
+    )
+    if said["fault"]:
+        f = said["fault"]
+        console.print(
+            f"  [red]{f['code']}[/red] {f['what_zh']} {f['what']}\n    → {f['todo_zh']} {f['todo']}"
+        )
+    _print_streams(said)
+    for parked in said["parked"]:
+        console.print(
+            f"  [red]暂停入库 parked[/red] {parked['stream']} {parked['path']}: {parked['code']} {parked['reason']}",
+            highlight=False,
+        )
+
+
+def _print_streams(said: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in (
+        "机构 site",
+        "来源 source",
+        "新鲜度 freshness",
+        "表 tables",
+        "任期/序号 epoch/seq",
+        "状态 state",
+    ):
+        table.add_column(title)
+    for s in said["streams"]:
+        fresh = "—" if s["freshness_seconds"] is None else f"{s['freshness_seconds']:.1f} s"
+        state = (
+            "[red]失联 silent[/red]"
+            if s["silent"]
+            else "[green]正常 healthy[/green]"
+            if s["healthy"]
+            else "[yellow]需关注 degraded[/yellow]"
+        )
+        site = f"{s['site']} {s['name']}".strip()
+        table.add_row(site, s["source"], fresh, str(s["tables"]), f"{s['epoch']}/{s['seq']}", state)
+    console.print(table)
+
+
+@app.command()
+def sites(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
+    """机构与代理名册 Sites and their agents."""
+    loaded = configuration.load(config)
+    ledger = Ledger.open(loaded.ledger_path)
+    agents = ledger.agents()
+    facts: list[dict[str, Any]] = [
+        {
+            "site": code,
+            "name": name,
+            "agents": [
+                {"agent": a.id, "version": a.version, "enrolled": a.enrolled, "revoked": a.revoked}
+                for a in agents
+                if a.site == code
+            ],
+        }
+        for code, name in ledger.sites()
+    ]
+    ledger.close()
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    for one in facts:
+        console.print(f"[bold]{one['site']}[/bold] {one['name']}", highlight=False)
+        for a in one["agents"]:
+            since = datetime.fromtimestamp(a["enrolled"] / 1e6).astimezone()
+            state = "[red]已吊销 revoked[/red]" if a["revoked"] else "[green]有效 active[/green]"
+            console.print(
+                f"  {a['agent']}  v{a['version']}  注册 enrolled {since:%Y-%m-%d %H:%M %z}  {state}",
+                highlight=False,
+            )
+        if not one["agents"]:
+            console.print("  [dim]尚无代理注册 no agent enrolled yet[/dim]")
+
+
+@app.command()
+def tables(
+    config: ConfigOption = DEFAULT_PATH,
+    uncaptured: Annotated[
+        bool, typer.Option("--uncaptured", help="仅列未采集的表 only what exists and is not captured")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """数据湖中的表，名称可直接用于查询 The lake's tables, under names ready to paste into a query."""
+    loaded = configuration.load(config)
+    ledger = Ledger.open(loaded.ledger_path)
+    if uncaptured:
+        facts: list[dict[str, Any]] = [
+            {
+                "site": i.stream.site,
+                "source": i.stream.source,
+                "table": i.name,
+                "columns": i.columns,
+                "rows_estimate": i.rows_estimate,
+                "reason": i.reason,
+            }
+            for i in ledger.inventory()
+            if not i.captured
+        ]
+    else:
+        from .landing.query import CURRENT, sql_name
+
+        facts = [
+            {
+                "name": sql_name(CURRENT, t.printed_name),
+                "path": t.path,
+                "key": list(t.key),
+                "landed": landed,
+                "change_rows": rows,
+            }
+            for t, landed, rows in _catalogue(ledger)
+        ]
+    ledger.close()
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    table = Table()
+    for title in facts[0] if facts else []:
+        table.add_column(title)
+    for one in facts:
+        table.add_row(
+            *(", ".join(v) if isinstance(v, list) else str(v if v is not None else "—") for v in one.values())
+        )
+    console.print(table if facts else "（无 none）")
+
+
+def _catalogue(ledger: Ledger) -> list[tuple[Any, int | None, int]]:
+    from .landing.query import CatalogueTable, printed_names
+
+    records = ledger.lake_tables()
+    names = printed_names([(r.stream.site, r.stream.source, r.table) for r in records])
+    return [
+        (CatalogueTable(r.stream.site, r.stream.source, r.table, r.path, r.key, name), r.landed, r.rows)
+        for r, name in zip(records, names, strict=True)
+    ]
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL，可查 current.… 与 changes.…")],
+    config: ConfigOption = DEFAULT_PATH,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="写入 .arrow/.csv 文件 write to a file instead")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="屏幕最多显示行数 rows shown at most")] = 100,
+) -> None:
+    """以 SQL 查询数据湖（每次查询留有审计记录）Ask the lake in SQL; every query leaves an audit line."""
+    from .landing.delta import DeltaLake
+    from .landing.query import QueryEngine
+
+    loaded = configuration.load(config)
+    ledger = Ledger.open(loaded.ledger_path)
+    ledger.add_audit(_wall(), getpass.getuser(), sql)
+    catalogue = [table for table, _, _ in _catalogue(ledger)]
+    ledger.close()
+    rows = QueryEngine(catalogue, DeltaLake(loaded.lake_dir).dataset).query(sql)
+    if output is not None:
+        _write(rows, output)
+        console.print(f"{rows.num_rows:,} 行 rows → {output}", highlight=False)
+        return
+    table = Table()
+    for name in rows.column_names:
+        table.add_column(name)
+    for row in rows.slice(0, limit).to_pylist():
+        table.add_row(*(_cell(v) for v in row.values()))
+    console.print(table)
+    console.print(f"{rows.num_rows:,} 行 rows", highlight=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "∅"
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _write(rows: pa.Table, path: Path) -> None:
+    if path.suffix == ".csv":
+        pa.csv.write_csv(rows, path)
+        return
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+        writer.write_table(rows)
+
+
+@app.command()
+def version(as_json: JsonOption = False) -> None:
+    """版本 Version."""
+    typer.echo(json.dumps({"version": VERSION}) if as_json else f"central-ingest {VERSION}")

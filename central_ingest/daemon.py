@@ -1,0 +1,226 @@
+"""The daemon on one screen: which parts there are, and how they hang together.
+
+    link ─ receiver ─ reception(admission) ─ journal ─ receipts ─ link
+                                                └─ lander ─ lake (changes), files, ledger
+
+Only this file names implementations. Reception and lander each work on a thread of their own; the journal
+stands between them, so neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+from protocol import VERSION, topics
+from protocol.errors import Fault, Permanent, Transient
+from protocol.link.link import Link
+from protocol.link.mqtt import MqttLink, MqttSettings
+from protocol.signing import SUITE_1, SUITES
+
+from . import fleet
+from .admission import Admission
+from .broker import EmbeddedBroker
+from .config import Config
+from .enrolment import Enrolment
+from .grants import Grants
+from .journal.files import FileJournal
+from .keystore import KeyStore, LiveOpener
+from .landing.delta import DeltaLake
+from .landing.heat import Rhythm
+from .landing.lander import Lander
+from .landing.objects import Objects
+from .ledger.ledger import Ledger
+from .metrics import Metrics
+from .receipts import Credit, Receipts
+from .receiver import CentreVoice, Receiver
+from .reception import Reception
+from .restart import restore
+
+log = logging.getLogger("central.daemon")
+
+MAINTENANCE_SECONDS = 30.0
+RETRY_SECONDS = 1.0
+
+
+def wall() -> int:
+    """UTC microseconds."""
+    return time.time_ns() // 1000
+
+
+def make_link(config: Config, voice: CentreVoice) -> Link:
+    """Raises Permanent GC-1003/1004."""
+    broker = config.broker
+    password = broker.password
+    if broker.password_file is not None:
+        try:
+            password = broker.password_file.read_text("utf-8").strip()
+        except OSError:
+            raise Permanent("GC-1004", key="broker.password", origin=str(broker.password_file)) from None
+    settings = MqttSettings(
+        url=broker.url,
+        client_id="guicang-centre",
+        username=broker.username,
+        password=password,
+        ca_file=broker.ca_file,
+        cert_file=broker.cert_file,
+        key_file=broker.key_file,
+    )
+    return MqttLink(settings, [topics.ALL_UP, topics.ALL_STATES], voice.will(), random.SystemRandom())
+
+
+class Daemon:
+    """Raises Permanent GC-1006 where another daemon works in its data directory, GC-1007 for its keys."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        keys = KeyStore(config.keys_dir)
+        signer, opener = keys.signer(), LiveOpener(keys)
+        self._journal = FileJournal.open(
+            config.journal_dir, segment_bytes_max=config.journal.segment_bytes_max
+        )
+        self._ledger = Ledger.open(config.ledger_path)
+        self._roster = restore(self._ledger, self._journal, SUITES)
+        self._metrics = Metrics()
+        self._credit = Credit(config.credit.budget_bytes)
+        grants = Grants(self._ledger, self._roster, signer, SUITE_1)
+        self._reception = Reception(
+            roster=self._roster,
+            admission=Admission(self._roster, SUITES),
+            journal=self._journal,
+            ledger=self._ledger,
+            receipts=Receipts(signer, self._credit),
+            grants=grants,
+            enrolment=Enrolment(self._ledger, self._roster, grants, signer, opener, SUITE_1),
+            opener=opener,
+            suite=SUITE_1,
+            metrics=self._metrics,
+            wall=wall,
+        )
+        self._lake = DeltaLake(config.lake_dir, commits_per_checkpoint=config.landing.checkpoint_commits)
+        self._lander = Lander(
+            journal=self._journal,
+            lake=self._lake,
+            ledger=self._ledger,
+            objects=Objects(config.files_dir),
+            opener=opener,
+            suites=SUITES,
+            metrics=self._metrics,
+            rhythm=Rhythm(config.landing.hot_seconds, config.landing.quiet_seconds),
+            pending_bytes_max=config.landing.pending_bytes_max,
+            now=time.monotonic,
+            wall=wall,
+        )
+        voice = CentreVoice(signer, wall)
+        self._journaled = threading.Event()
+        self._receiver = Receiver(
+            make_link(config, voice),
+            self._reception,
+            voice,
+            tick_seconds=config.journal.tick_seconds,
+            journaled=self._journaled.set,
+        )
+        self._stopping = threading.Event()
+        self._started = wall()
+
+    async def run(self, stop: asyncio.Event, *, embedded_broker: bool) -> None:
+        """Until `stop` is set; then what waits is committed and the heads are written down."""
+        async with AsyncExitStack() as stack:
+            if embedded_broker:
+                host, _, port = self._config.broker.listen.rpartition(":")
+                await stack.enter_async_context(EmbeddedBroker(host, int(port)))
+            await asyncio.to_thread(self._lander.recover)
+            log.info("the centre starts with %d streams", len(self._roster.tenures()))
+            lander = asyncio.create_task(asyncio.to_thread(self._land))
+            loops = [
+                asyncio.create_task(self._receiver.run()),
+                asyncio.create_task(self._watch()),
+                asyncio.create_task(_until(stop)),
+            ]
+            done, _ = await asyncio.wait({lander, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            self._stopping.set()
+            self._journaled.set()
+            for task in loops:
+                task.cancel()
+            await asyncio.gather(lander, *loops, return_exceptions=True)
+            self._reception.remember()
+            self._journal.close()
+            self._ledger.close()
+            for task in done:
+                task.result()
+            log.info("the centre stopped")
+
+    def _land(self) -> None:
+        """The lander's thread: step, maintain now and then, rest."""
+        maintained = time.monotonic()
+        while not self._stopping.is_set():
+            self._journaled.clear()
+            pause = self._land_once(everything=False)
+            if time.monotonic() - maintained > MAINTENANCE_SECONDS:
+                self._maintain()
+                maintained = time.monotonic()
+            if pause:
+                self._journaled.wait(pause)
+        self._land_once(everything=True)
+
+    def _land_once(self, *, everything: bool) -> float:
+        try:
+            pause = self._lander.step(everything)
+            self._lander.fault = None
+        except Transient as fault:
+            if self._lander.fault is None:
+                log.error("%s", fault)
+            self._lander.fault = fault
+            return RETRY_SECONDS
+        self._credit.closed = self._lander.backlog_bytes > self._config.credit.landing_backlog_bytes_max
+        return pause
+
+    def _maintain(self) -> None:
+        """Checkpoints, between two steps of the lander: one writer per table."""
+        for path in self._lake.tables():
+            try:
+                self._lake.maintain(path)
+            except Fault as fault:
+                log.warning("maintenance of %s: %s", path, fault)
+
+    async def _watch(self) -> None:
+        while True:
+            status = await asyncio.to_thread(self._status)
+            await asyncio.to_thread(fleet.write_status, self._config.status_path, status)
+            await asyncio.sleep(1)
+
+    def _status(self) -> dict[str, Any]:
+        now = wall()
+        parked = self._ledger.parked()
+        fault = self._reception.fault or self._lander.fault
+        return {
+            "format": fleet.FORMAT,
+            "time": now,
+            "version": VERSION,
+            "pid": os.getpid(),
+            "started": self._started,
+            "healthy": self._receiver.connected and fault is None and not parked,
+            "broker": {
+                "url": self._config.broker.url,
+                "connected": self._receiver.connected,
+                "reason": self._receiver.reason,
+            },
+            "fault": fleet.fault_json(fault),
+            "journal": {"end": self._journal.end, "not_landed_bytes": self._lander.backlog_bytes},
+            "landing": {"pending_rows": self._lander.pending_rows},
+            "counters": self._metrics.as_json(),
+            "parked": [
+                {"stream": str(p.stream), "path": p.path, "code": p.code, "reason": p.reason} for p in parked
+            ],
+            "streams": fleet.stream_lines(self._roster, self._ledger, now),
+        }
+
+
+async def _until(stop: asyncio.Event) -> None:
+    await stop.wait()

@@ -1,0 +1,78 @@
+"""The fleet: what the centre shows of itself and of every stream, for `status`, `sites` and `status.json`.
+
+Facts come from roster, ledger and lander; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import Fault
+
+from .ledger.ledger import Ledger
+from .roster import Roster
+
+FORMAT = 1
+QUIET_MICROS = 120_000_000
+"""An agent that was not heard for so long is shown as silent: silence is an alarm."""
+
+
+def fault_json(fault: Fault | None) -> dict[str, str] | None:
+    if fault is None:
+        return None
+    return {
+        "code": fault.code,
+        "what": fault.what,
+        "todo": fault.todo,
+        "what_zh": fault.what_zh,
+        "todo_zh": fault.todo_zh,
+    }
+
+
+def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any]]:
+    """One line a stream: who holds it, how far it is, how fresh the agent says it is."""
+    fleet = ledger.fleet()
+    names = dict(ledger.sites())
+    landed: dict[tuple[str, str], int] = {}
+    tables: dict[tuple[str, str], int] = {}
+    for record in ledger.lake_tables():
+        key = (record.stream.site, record.stream.source)
+        landed[key] = max(landed.get(key, 0), record.landed or 0)
+        tables[key] = tables.get(key, 0) + 1
+    lines = []
+    for tenure in sorted(roster.tenures(), key=lambda t: t.stream):
+        stream = tenure.stream
+        heard, status = fleet.get(tenure.agent, (0, {}))
+        said: dict[str, Any] = next(
+            (s for s in status.get("sources", []) if s.get("source") == stream.source), {}
+        )
+        fresh_as_of = said.get("fresh_as_of")
+        lines.append(
+            {
+                "site": stream.site,
+                "name": names.get(stream.site, ""),
+                "source": stream.source,
+                "agent": tenure.agent,
+                "epoch": tenure.head.epoch,
+                "seq": tenure.head.seq,
+                "received": tenure.received,
+                "landed": landed.get((stream.site, stream.source)),
+                "tables": tables.get((stream.site, stream.source), 0),
+                "heard": heard or None,
+                "silent": now - heard > QUIET_MICROS,
+                "freshness_seconds": None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6),
+                "backlog_bytes": said.get("backlog_bytes"),
+                "healthy": bool(said.get("healthy", False)),
+            }
+        )
+    return lines
+
+
+def write_status(path: Path, status: dict[str, Any]) -> None:
+    """Atomic, not synced: it is made anew in a second."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(status, ensure_ascii=False), "utf-8")
+    os.replace(temporary, path)

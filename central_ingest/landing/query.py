@@ -1,0 +1,249 @@
+"""Questions to the lake: SQL over `changes` and `current`, answered by DuckDB inside this process.
+
+The only room that imports duckdb. Every query gets an engine of its own, in which stand only the tables that
+its text names: of 40,000 none is opened in vain. The engine downloads nothing, reads no file, writes none
+(it spills nothing to disk either) and sees no variable of ours; data comes in as Arrow datasets from whoever
+knows the store. Only reading is allowed, and what the engine says of values never enters an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from protocol.change import LAKE_SYSTEM_NAMES, Version
+from protocol.errors import Permanent
+from protocol.names import TableName
+
+from . import current as rule
+from .columns import exact_name
+
+CHANGES = "changes"
+CURRENT = "current"
+
+OpenDataset = Callable[[str], "ds.Dataset | None"]
+"""Lake path → its rows at one version, columns named as stored; None where nothing has landed yet."""
+
+_CLOSED = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+}
+_TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
+# Others reach files, other connections or, as arrow_scan does, any address in memory.
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (duckdb.ParserException, "syntax"),
+    (duckdb.SyntaxException, "syntax"),
+    (duckdb.CatalogException, "unknown name"),
+    (duckdb.BinderException, "unknown column, or types that do not go together"),
+    (duckdb.OutOfMemoryException, "not enough memory"),
+    (duckdb.PermissionException, "not allowed"),
+    (duckdb.DataError, "a value does not fit the operation"),
+    (duckdb.InvalidInputException, "a value does not fit the operation"),
+    (duckdb.Error, "the engine failed"),
+    (RecursionError, "nested too deep"),
+    (OSError, "a data file cannot be read"),
+    (pa.ArrowException, "a data file cannot be read"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueTable:
+    """A table that queries can name. `path` is below the lake's root; `key` empty means a multiset of rows."""
+
+    site: str
+    source: str
+    table: TableName
+    path: str
+    key: tuple[str, ...]
+    printed_name: str
+
+
+def printed_name(site: str, source: str, table: TableName) -> str:
+    """The table's name in queries, where no other table has the same (see `printed_names`)."""
+    return f"{site}.{source}.{table}"
+
+
+def printed_names(tables: Iterable[tuple[str, str, TableName]]) -> list[str]:
+    """The names of all tables of a lake, in their order.
+
+    Where two would be the same to SQL (it ignores case, and dots may be anywhere) all of them end in `#` and 8
+    hex digits of BLAKE2b-128 over the exact name.
+    """
+    plain = [(printed_name(*one), one) for one in tables]
+    count = Counter(name.casefold() for name, _ in plain)
+    return [name if count[name.casefold()] == 1 else f"{name}#{_digits(*one)}" for name, one in plain]
+
+
+def _digits(site: str, source: str, table: TableName) -> str:
+    text = json.dumps([site, source, *table.as_list()])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()[:8]
+
+
+def sql_name(kind: str, printed: str) -> str:
+    """A table's `changes` or `current` (the `kind`), ready to paste into a query."""
+    return f"{kind}.{rule.quoted(printed)}"
+
+
+class QueryEngine:
+    """Answers queries over the tables of `catalogue`; safe for use from several threads."""
+
+    def __init__(
+        self,
+        catalogue: Sequence[CatalogueTable],
+        open_dataset: OpenDataset,
+        *,
+        memory_bytes_max: int | None = None,
+    ) -> None:
+        """`memory_bytes_max` bounds what one query holds (None: the engine's own bound, 80 % of the machine).
+
+        Raises ValueError when two tables have the same printed name.
+        """
+        self._tables = {one.printed_name.casefold(): one for one in catalogue}
+        if len(self._tables) != len(catalogue):
+            raise ValueError("printed names must differ, regardless of case")
+        self._open = open_dataset
+        self._config = dict(_CLOSED)
+        if memory_bytes_max is not None:
+            self._config["memory_limit"] = f"{memory_bytes_max}B"
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of one SELECT. Columns have the lake's stored names; `current` adds `_gc_unknown`.
+
+        Raises Permanent GC-6007 when it is no SELECT, names what is not there, or fails.
+        """
+        with self._engine() as engine:
+            self._provide(engine, _references(engine, sql))
+            engine.execute("SET lock_configuration = true").fetchall()
+            return engine.sql(sql).to_arrow_table()
+
+    def current(self, table: CatalogueTable, as_of: Version | None = None) -> pa.Table:
+        """What stands in `table`, or stood there at version `as_of`: source columns by their exact lake names
+        and in the lake's types, then `landing.current.SYSTEM`.
+
+        Raises Permanent GC-6007 where nothing has landed yet, or the files cannot be read.
+        """
+        with self._engine() as engine:
+            dataset = self._dataset(table)
+            engine.register("_gc_data", dataset)
+            rows = engine.sql(_current_sql(engine, "_gc_data", dataset, table, as_of)).to_arrow_table()
+        kinds = [_kind(dataset.schema, name) for name in rows.column_names]
+        typed = rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
+        return typed.rename_columns([exact_name(name) for name in typed.column_names])
+
+    @contextmanager
+    def _engine(self) -> Iterator[Any]:
+        """An engine for one query, and our words for whatever fails in it."""
+        try:
+            with duckdb.connect(":memory:", config=self._config) as engine:
+                engine.execute("SET TimeZone = 'UTC'").fetchall()
+                yield engine
+        except tuple(kind for kind, _ in _REASONS) as error:
+            raise _refusal(error) from None
+
+    def _provide(self, engine: Any, named: Iterable[tuple[str, str]]) -> None:
+        """Create the views that the query names, `changes` and `current` of a table over one version of it."""
+        for schema in (CHANGES, CURRENT):
+            engine.execute(f"CREATE SCHEMA {schema}").fetchall()
+        wanted: dict[CatalogueTable, set[str]] = {}
+        for kind, name in named:
+            table = self._tables.get(name.casefold())
+            if table is None or kind not in (CHANGES, CURRENT):
+                raise Permanent("GC-6007", reason=f"no table {sql_name(kind, name) if kind else name}")
+            wanted.setdefault(table, set()).add(kind)
+        for i, (table, kinds) in enumerate(wanted.items()):
+            relation, dataset = f"_gc_data_{i}", self._dataset(table)
+            engine.register(relation, dataset)
+            for kind in kinds:
+                body = f"FROM {relation}"
+                if kind == CURRENT:
+                    body = _current_sql(engine, relation, dataset, table)
+                engine.execute(f"CREATE VIEW {sql_name(kind, table.printed_name)} AS {body}").fetchall()
+
+    def _dataset(self, table: CatalogueTable) -> ds.Dataset:
+        dataset = self._open(table.path)
+        if dataset is None:
+            raise Permanent("GC-6007", reason=f"nothing has landed yet in {table.printed_name}")
+        return dataset
+
+
+def _current_sql(
+    engine: Any, relation: str, dataset: ds.Dataset, table: CatalogueTable, as_of: Version | None = None
+) -> str:
+    """The query of a table's `current`, with the floor that its marks lay."""
+
+    def reads(span: rule.Span) -> int:
+        return int(engine.sql(rule.reads_sql(relation, span)).fetchall()[0][0])
+
+    rows = engine.sql(rule.marks_sql(relation, as_of)).fetchall()
+    marks = [rule.Mark.read(Version(epoch, seq, ord_), text) for epoch, seq, ord_, text in rows]
+    above = rule.floor(marks, reads)
+    unchanged: set[str] = set()
+    if table.key:
+        unchanged = {name for (name,) in engine.sql(rule.unchanged_sql(relation, above, as_of)).fetchall()}
+    columns = [name for name in dataset.schema.names if name not in LAKE_SYSTEM_NAMES]
+    return rule.current_sql(relation, bool(table.key), columns, above, unchanged, as_of)
+
+
+def _kind(schema: pa.Schema, name: str) -> pa.DataType:
+    return pa.list_(pa.string()) if name == rule.UNKNOWN else schema.field(name).type
+
+
+def _references(engine: Any, sql: str) -> list[tuple[str, str]]:
+    """Schema and name of every table that `sql` names, common table expressions aside.
+
+    Raises Permanent GC-6007 unless `sql` is one SELECT that reads nothing but tables.
+    """
+    text = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    tree = json.loads(text)
+    if tree["error"]:
+        if tree.get("error_type") == "parser":
+            raise Permanent("GC-6007", reason=f"syntax, at character {int(tree.get('position', 0)) + 1}")
+        raise Permanent("GC-6007", reason="only SELECT is allowed")
+    if len(tree["statements"]) != 1:
+        raise Permanent("GC-6007", reason="one SELECT at a time")
+    nodes = list(_nodes(tree))
+    expressions = {
+        entry["key"].casefold() for node in nodes if "cte_map" in node for entry in node["cte_map"]["map"]
+    }
+    named = []
+    for node in nodes:
+        match node:
+            case {"type": "TABLE_FUNCTION", "function": {"function_name": str() as name}}:
+                if name.lower() not in _TABLE_FUNCTIONS:
+                    raise Permanent("GC-6007", reason="table functions are not allowed")
+            case {"type": "SHOW_REF", "show_type": "SHOW_SPECIAL"}:
+                raise Permanent("GC-6007", reason="only SELECT is allowed")
+            case {"type": "BASE_TABLE", "table_name": str() as name, "schema_name": str() as schema}:
+                if schema or name.casefold() not in expressions:
+                    named.append((schema.lower(), name))
+    return named
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON document. A stack of our own: a query may nest deeper than Python recurses."""
+    stack = [tree]
+    while stack:
+        match stack.pop():
+            case dict() as node:
+                yield node
+                stack.extend(node.values())
+            case list() as items:
+                stack.extend(items)
+
+
+def _refusal(error: Exception) -> Permanent:
+    """The class of what went wrong: the engine's own words may quote values."""
+    return Permanent("GC-6007", reason=next(reason for kind, reason in _REASONS if isinstance(error, kind)))

@@ -1,0 +1,65 @@
+"""What the centre knows at its start: roster and heads from the ledger, brought up to the journal's end.
+
+The ledger remembers heads as of a journal offset; the journal is the truth, so everything from there on is
+read again and every head advances over what was admitted. Nothing is judged a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocol.delivery import advance
+from protocol.envelope import Kind, Rotation, parse
+from protocol.signing import Suite
+
+from .journal.journal import Journal
+from .ledger.ledger import Ledger, StreamRecord
+from .roster import Member, Roster, Tenure
+
+
+def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Roster:
+    """The roster and every stream's head as the journal ends."""
+    roster = Roster()
+    refresh_members(roster, ledger)
+    for record in ledger.streams():
+        roster.begin(
+            Tenure(
+                record.stream,
+                record.agent,
+                record.head,
+                record.admitted_bytes,
+                record.public,
+                record.received,
+            )
+        )
+    checkpoint = ledger.checkpoint()
+    start = checkpoint if checkpoint <= journal.end else 0
+    for entry in journal.read(start):
+        envelope = parse(entry.envelope)
+        header = envelope.header
+        tenure = roster.tenure(header.stream)
+        follows = tenure is not None and (header.epoch, header.seq) == (
+            tenure.head.epoch,
+            tenure.head.seq + 1,
+        )
+        if tenure is None or not follows:
+            continue
+        digest = envelope.digest(suites[header.suite])
+        tenure.advance(advance(header, digest), len(entry.envelope), entry.received)
+        if header.kind is Kind.ROTATION:
+            tenure.public = Rotation.from_bytes(header.extension).public
+    return roster
+
+
+def refresh_members(roster: Roster, ledger: Ledger) -> None:
+    """Take over enrolments and revocations that a command wrote into the ledger."""
+    for one in ledger.agents():
+        roster.enrol(Member(one.id, one.site, one.suite, one.public, one.revoked is not None))
+
+
+def heads_of(roster: Roster) -> list[StreamRecord]:
+    """What the ledger should remember of all streams."""
+    return [
+        StreamRecord(t.stream, t.agent, t.head, t.admitted_bytes, t.public, t.received)
+        for t in roster.tenures()
+    ]

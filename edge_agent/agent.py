@@ -1,0 +1,208 @@
+"""The agent on one screen: which parts there are, and how they hang together.
+
+    sources ─ runner (one each) ─ spool ─ courier ─ link
+                                    └─ health → status.json
+
+Only this file names implementations. Every part is a loop of its own; if one dies of a mistake of ours the
+agent stops, and whoever supervises it starts it again: what is in the spool stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import time
+
+from protocol import VERSION, topics
+from protocol.enrolment import Token
+from protocol.errors import Permanent
+from protocol.link.link import Link
+from protocol.link.mqtt import MqttLink, MqttSettings
+from protocol.names import TableName
+
+from . import config as configuration
+from . import control
+from .batching import Seal
+from .capture.index import IndexFiles
+from .capture.runner import Runner
+from .config import Config
+from .courier import Courier
+from .enrolment import enrol as introduce
+from .epochs import Epochs
+from .health import Health, write_status
+from .identity import Centre, Grants, Identity, StateDir
+from .sources.files import FilesSource
+from .sources.registry import open_source
+from .sources.settings import FilesSettings, SqlSettings
+from .spool.spool import Spool
+
+log = logging.getLogger("edge.agent")
+
+STATE_SECONDS = 5.0
+
+
+def wall() -> int:
+    """UTC microseconds."""
+    return time.time_ns() // 1000
+
+
+def make_link(config: Config, identity: Identity, centre: Centre, state: StateDir) -> Link:
+    """The MQTT link of this agent. Raises Permanent GC-1004."""
+    link = config.link
+    return MqttLink(
+        MqttSettings(
+            url=link.broker or centre.broker,
+            client_id=f"guicang-{identity.agent}",
+            username=link.username,
+            password=configuration.secret("link.password", link.password, link.password_file),
+            ca_file=link.ca_file or (state.ca_path if centre.ca else None),
+            cert_file=link.cert_file,
+            key_file=link.key_file,
+        ),
+        [topics.down(identity.agent), topics.CENTRE_STATE],
+        None,
+        random.SystemRandom(),
+    )
+
+
+class Agent:
+    """Raises Permanent GC-3004 where it is not enrolled, GC-1006 where another one runs in its directory."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._state = StateDir(config.agent.state_dir)
+        self._identity = self._state.identity()
+        centre = self._state.centre()
+        if centre is None:
+            raise Permanent("GC-3004")
+        self._centre = centre
+        self._grants = Grants(self._state.root, self._identity, centre)
+        self._spool = Spool.open(
+            self._state.spool_dir,
+            bytes_max=config.spool.bytes_max,
+            keep_receipted_bytes=config.spool.keep_receipted_bytes,
+        )
+        self._files = IndexFiles(self._state.index_dir)
+        self._files.sweep(self._spool.files())
+        self._courier = Courier(
+            link=make_link(config, self._identity, centre, self._state),
+            spool=self._spool,
+            identity=self._identity,
+            centre=centre,
+            grants=self._grants,
+            sources=list(config.sources),
+            now=time.monotonic,
+            wall=wall,
+            rng=random.SystemRandom(),
+        )
+        self._epochs = Epochs(self._spool, self._grants, list(config.sources), self._courier, time.monotonic)
+        self._runners = {slug: self._runner(slug, s) for slug, s in config.sources.items()}
+        self._health = Health(
+            spool=self._spool, courier=self._courier, runners=self._runners, facts=self._facts()
+        )
+
+    def _runner(self, slug: str, settings: SqlSettings | FilesSettings) -> Runner:
+        return Runner(
+            slug=slug,
+            settings=settings,
+            open_source=lambda: open_source(slug, settings, self._state.folder_identity(slug), os.environ),
+            spool=self._spool,
+            stream=self._grants.stream(slug),
+            seal=Seal(self._identity.signer, self._centre.for_envelopes, secrets.token_bytes),
+            files=self._files,
+            wall=wall,
+        )
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "version": VERSION,
+            "agent": self._identity.agent,
+            "site": self._centre.site,
+            "pid": os.getpid(),
+            "started": wall(),
+            "broker": self._config.link.broker or self._centre.broker,
+            "sources": {
+                slug: {"name": s.name, "kind": s.kind, "interval_seconds": s.scan_interval_seconds}
+                for slug, s in self._config.sources.items()
+            },
+        }
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        log.info("agent %s starts with %d sources", self._identity.agent, len(self._runners))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._courier.run()),
+                    group.create_task(self._epochs.run()),
+                    group.create_task(self._watch()),
+                    *(group.create_task(runner.run()) for runner in self._runners.values()),
+                ]
+                await stop.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            for runner in self._runners.values():
+                await runner.close()
+            self._spool.close()
+            log.info("agent stopped")
+
+    async def _watch(self) -> None:
+        """Once a second: requests, status; less often, the centre hears of it."""
+        told = 0.0
+        while True:
+            for request in control.take(self._state.requests_dir):
+                self._obey(request)
+            self._remember_folders()
+            status = await asyncio.to_thread(self._health.status, wall())
+            await asyncio.to_thread(write_status, self._state.status_path, status)
+            if time.monotonic() - told > STATE_SECONDS:
+                told = time.monotonic()
+                await self._courier.publish_state(status)
+            await asyncio.sleep(1)
+
+    def _remember_folders(self) -> None:
+        """A folder's identity is kept from the first time on that files were seen in it."""
+        for slug, runner in self._runners.items():
+            source = runner.source
+            seen = source.identity if isinstance(source, FilesSource) else None
+            if seen is not None and self._state.folder_identity(slug) != seen:
+                self._state.save_folder_identity(slug, seen)
+
+    def _obey(self, request: control.Request) -> None:
+        runner = self._runners.get(request.source)
+        if runner is None:
+            log.warning("a request names no source of ours")
+            return
+        tables = self._named(runner, request.table)
+        match request.action:
+            case "snapshot":
+                for table in tables if request.table else [None]:
+                    runner.want_snapshot(table)
+            case "confirm":
+                for table in tables:
+                    runner.confirm(table)
+
+    def _named(self, runner: Runner, name: str | None) -> list[TableName]:
+        known = {t.table for t in self._spool.tables(runner.stream)} | set(runner.report.tables)
+        return [t for t in known if name is None or str(t) == name]
+
+
+async def enrol(config: Config, token: Token, seconds: float = 30.0) -> Centre:
+    """Introduce this agent to the centre of `token`. Raises Permanent GC-7002/7003/7004."""
+    state = StateDir(config.agent.state_dir)
+    if (known := state.centre()) is not None:
+        raise Permanent("GC-7004", site=known.site)
+    state.root.mkdir(parents=True, exist_ok=True)
+    identity = state.make_identity()
+    centre = state.draft_centre(token)
+    link = make_link(config, identity, centre, state)
+    answer = await introduce(link, identity, centre, token, list(config.sources), wall(), seconds)
+    state.save_centre(centre)
+    grants = Grants(state.root, identity, centre)
+    for grant in answer:
+        grants.keep(grant)
+    return centre

@@ -1,0 +1,274 @@
+"""The commands of `edge-agent`, in English and Chinese. Faults end in two lines: what happened, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from protocol import VERSION
+from protocol.enrolment import Token
+from protocol.errors import Fault, Permanent
+
+from . import config as configuration
+from . import control, platform, sample
+from .config import Config
+from .identity import StateDir
+from .sources.registry import open_source
+from .sources.source import Source, TableInfo, Way
+
+EX_USAGE, EX_CONFIG = 64, 78
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="归仓前置机代理：采集本院数据库与文件，加密发送至数据中心。\n\n"
+    "Captures this hospital's databases and files and sends them, encrypted, to the data centre.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="配置文件 configuration file", default_factory=platform.config_path)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print facts as JSON")]
+
+
+def run() -> None:
+    """Run the command line. Known faults become two lines and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as e:
+        sys.exit(e.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(EX_USAGE)
+    except click.ClickException as e:
+        e.show()
+        sys.exit(EX_USAGE)
+    except Fault as fault:
+        tell(fault)
+        sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
+
+
+def tell(fault: Fault) -> None:
+    errors.print(f"[red]{fault.code}[/red] {fault.what_zh}\n        {fault.what}", highlight=False)
+    errors.print(f"     → {fault.todo_zh}\n       {fault.todo}", highlight=False)
+
+
+@app.command()
+def init(
+    config: ConfigOption,
+    state_dir: Annotated[
+        Path, typer.Option(help="状态目录 state directory", default_factory=platform.state_dir)
+    ],
+    source: Annotated[str, typer.Option(help="数据源代号 slug of the first source [a-z0-9-]")] = "his",
+    name: Annotated[str, typer.Option(help="显示名称 display name")] = "",
+    url: Annotated[str, typer.Option(help="数据库地址 database URL, e.g. sqlite:////data/his.db")] = "",
+    folder: Annotated[str, typer.Option(help="文件夹 folder with CSV files")] = "",
+    include: Annotated[
+        list[str] | None, typer.Option(help="要采集的表 tables to capture (* and ? allowed)")
+    ] = None,
+) -> None:
+    """生成配置和密钥，列出数据表 Write configuration and keys, list the tables, ask what to capture."""
+    if config.exists():
+        raise Permanent("GC-1005", path=str(config))
+    if not (url or folder) and sys.stdin.isatty():
+        answer = typer.prompt("数据库地址或文件夹 Database URL or folder")
+        url, folder = (answer, "") if "://" in answer else ("", answer)
+    text = sample.render(state_dir, source, name, url, folder, include or [])
+    config.parent.mkdir(parents=True, exist_ok=True)
+    platform.write_atomically(config, text.encode(), private=True)
+    try:
+        loaded = configuration.load(config)
+    except Permanent:
+        config.unlink()
+        raise
+    state = StateDir(state_dir)
+    state.root.mkdir(parents=True, exist_ok=True)
+    identity = state.make_identity()
+    console.print(f"已写入配置 wrote [bold]{config}[/bold]", highlight=False)
+    console.print(f"代理编号 agent id  {identity.agent}", highlight=False)
+    for slug in loaded.sources:
+        infos = _look(loaded, slug, quiet=True)
+        if infos and not include and sys.stdin.isatty():
+            chosen = typer.prompt("要采集的表，逗号分隔，* 为全部 Tables to capture, by commas, * for all")
+            patterns = [p.strip() for p in chosen.split(",") if p.strip()]
+            text = sample.render(state_dir, source, name, url, folder, patterns)
+            platform.write_atomically(config, text.encode(), private=True)
+    console.print("下一步 next: edge-agent enrol TOKEN", highlight=False)
+
+
+@app.command()
+def enrol(
+    token: Annotated[str, typer.Argument(help="数据中心给的令牌 the token")], config: ConfigOption
+) -> None:
+    """用令牌向数据中心注册 Enrol at the data centre with its token."""
+    from . import agent
+
+    loaded = configuration.load(config)
+    centre = asyncio.run(agent.enrol(loaded, Token.from_text(token)))
+    console.print(f"[green]已注册 enrolled[/green]：机构 site {centre.site}", highlight=False)
+    console.print("下一步 next: edge-agent run", highlight=False)
+
+
+@app.command()
+def check(
+    config: ConfigOption,
+    source: Annotated[str | None, typer.Argument(help="数据源代号 source")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """逐表检查能否采集、保证级别 Say per table which way of capture is possible and what it guarantees."""
+    loaded = configuration.load(config)
+    slugs = [source] if source else list(loaded.sources)
+    facts: list[dict[str, Any]] = []
+    for slug in slugs:
+        if slug not in loaded.sources:
+            raise Permanent("GC-1003", path=str(config), key=f"sources.{slug}", problem="no such source")
+        facts += _check(loaded, slug)
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    _print_check(facts)
+
+
+@app.command()
+def run_agent(config: ConfigOption) -> None:
+    """运行代理 Run the agent (under systemd, or in the foreground)."""
+    from .agent import Agent
+
+    loaded = configuration.load(config)
+    logging.basicConfig(
+        level=loaded.agent.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    platform.run(lambda stop: Agent(loaded).run(stop))
+
+
+run_agent.__name__ = "run"
+app.registered_commands[-1].name = "run"
+
+
+@app.command()
+def status(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """状态：先看新鲜度 How things are, freshness first."""
+    from . import status as light
+
+    arguments = ["--config", str(config)] + (["--json"] if as_json else [])
+    raise typer.Exit(light.main(arguments))
+
+
+@app.command()
+def snapshot(
+    source: Annotated[str, typer.Argument(help="数据源代号 source")],
+    config: ConfigOption,
+    table: Annotated[str | None, typer.Argument(help="表名 table; 省略为全部 all if left out")] = None,
+) -> None:
+    """重新全量采集 Read a table (or all tables of a source) anew."""
+    _request(configuration.load(config), control.Request("snapshot", source, table))
+
+
+@app.command()
+def confirm(
+    source: Annotated[str, typer.Argument(help="数据源代号 source")],
+    table: Annotated[str, typer.Argument(help="表名 table")],
+    config: ConfigOption,
+) -> None:
+    """确认大量删除属实 Confirm that a mass deletion is meant."""
+    _request(configuration.load(config), control.Request("confirm", source, table))
+
+
+@app.command()
+def version(as_json: JsonOption = False) -> None:
+    """版本 Version."""
+    typer.echo(json.dumps({"version": VERSION}) if as_json else f"edge-agent {VERSION}")
+
+
+def _request(loaded: Config, request: control.Request) -> None:
+    if request.source not in loaded.sources:
+        raise Permanent("GC-1003", path="", key=f"sources.{request.source}", problem="no such source")
+    control.leave(StateDir(loaded.agent.state_dir).requests_dir, request)
+    console.print("已提交，代理运行时立即执行 Asked for; the agent does it as soon as it runs.")
+
+
+def _open(loaded: Config, slug: str) -> Source:
+    identity = StateDir(loaded.agent.state_dir).folder_identity(slug)
+    return open_source(slug, loaded.sources[slug], identity, os.environ)
+
+
+def _look(loaded: Config, slug: str, *, quiet: bool) -> list[TableInfo]:
+    source = _open(loaded, slug)
+    try:
+        infos = source.inventory()
+    except Fault as fault:
+        if not quiet:
+            raise
+        tell(fault)
+        return []
+    finally:
+        source.close()
+    for info in infos:
+        rows = "?" if info.rows_estimate is None else f"{info.rows_estimate:,}"
+        console.print(f"  {info.name}  ({len(info.columns)} 列 columns, {rows} 行 rows)", highlight=False)
+    return infos
+
+
+def _check(loaded: Config, slug: str) -> list[dict[str, Any]]:
+    from .capture.runner import is_included
+
+    settings = loaded.sources[slug]
+    source = _open(loaded, slug)
+    try:
+        return [
+            {
+                "source": slug,
+                "table": str(info.name),
+                "included": is_included(settings, info.name),
+                "rows_estimate": info.rows_estimate,
+                **_way(source, info),
+            }
+            for info in source.inventory()
+        ]
+    finally:
+        source.close()
+
+
+def _way(source: Source, info: TableInfo) -> dict[str, Any]:
+    try:
+        schema = source.describe(info.name)
+        ranges = source.way(schema) is Way.RANGES
+        guarantee = "found at the next scan" if schema.key else "multiset, found at the next scan"
+        way = "diff by key ranges" if ranges else "diff of the whole"
+        return {"way": way, "key": list(schema.key), "guarantee": guarantee, "fault": None}
+    except Fault as fault:
+        return {"way": None, "key": [], "guarantee": None, "fault": f"{fault.code} {fault.what}"}
+
+
+def _print_check(facts: list[dict[str, Any]]) -> None:
+    words = {
+        "diff by key ranges": "按主键分段比对 diff by key ranges",
+        "diff of the whole": "整表比对 diff of the whole",
+        "found at the next scan": "下次扫描发现 found at the next scan",
+        "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
+    }
+    table = Table(show_lines=False)
+    for title in ("数据源 source", "表 table", "采集 captured", "主键 key", "方式 way", "保证 guarantee"):
+        table.add_column(title)
+    for one in facts:
+        table.add_row(
+            one["source"],
+            one["table"],
+            "[green]是 yes[/green]" if one["included"] else "[dim]否 no[/dim]",
+            ", ".join(one["key"]) or "—",
+            words.get(one["way"], one["fault"] or ""),
+            words.get(one["guarantee"], ""),
+        )
+    console.print(table)

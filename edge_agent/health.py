@@ -1,0 +1,122 @@
+"""Health: what `status.json` says, once a second, from what the rooms know. Pure but for the file it writes.
+
+It leads with freshness (landing.md §1a): everything that was committed at the source before `fresh_as_of` has
+its receipt. A source that is idle is fresh; a poller that is dead is not. No value of any record stands here.
+The fields are a contract (docs/operating.md); fields may be added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import Fault
+
+from . import platform
+from .capture.phases import Phase
+from .capture.runner import Report, Runner
+from .courier import Courier
+from .spool.spool import Spool
+
+FORMAT = 1
+STALE_SECONDS_MIN = 60.0
+"""A source is stale when its freshness is older than this and than ten of its scan intervals."""
+FAULTS_SHOWN = 20
+
+
+def fault_json(fault: Fault | None) -> dict[str, str] | None:
+    """A fault as `status` shows it: code, what, what to do, in both languages."""
+    if fault is None:
+        return None
+    return {
+        "code": fault.code,
+        "what": fault.what,
+        "todo": fault.todo,
+        "what_zh": fault.what_zh,
+        "todo_zh": fault.todo_zh,
+    }
+
+
+class Health:
+    def __init__(
+        self, *, spool: Spool, courier: Courier, runners: Mapping[str, Runner], facts: dict[str, Any]
+    ) -> None:
+        """`facts` never change while the agent runs: version, agent, site, pid, started, broker, names."""
+        self._spool = spool
+        self._courier = courier
+        self._runners = runners
+        self._facts = facts
+
+    def status(self, now: int) -> dict[str, Any]:
+        """`now` in UTC microseconds."""
+        sources = [self._source(slug, runner, now) for slug, runner in self._runners.items()]
+        link = {
+            "connected": self._courier.connected,
+            "centre_online": self._courier.centre_online,
+            "fault": fault_json(self._courier.link_fault),
+        }
+        healthy = (
+            link["connected"] and link["centre_online"] and sources and all(s["healthy"] for s in sources)
+        )
+        return {
+            "format": FORMAT,
+            "time": now,
+            **{k: v for k, v in self._facts.items() if k != "sources"},
+            "healthy": bool(healthy),
+            "link": link,
+            "spool": {"recovered": str(self._spool.recovered) if self._spool.recovered else None},
+            "sources": sources,
+        }
+
+    def _source(self, slug: str, runner: Runner, now: int) -> dict[str, Any]:
+        state = self._spool.stream(runner.stream)
+        backlog = self._spool.backlog(runner.stream) if state else None
+        fresh_as_of = self._spool.fresh_as_of(runner.stream) if state else None
+        freshness = None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6)
+        facts = self._facts["sources"][slug]
+        faults = _faults(runner.report)
+        code = self._courier.refused.get(slug)
+        stale = freshness is None or freshness > max(STALE_SECONDS_MIN, 10 * facts["interval_seconds"])
+        return {
+            "source": slug,
+            "name": facts["name"],
+            "kind": facts["kind"],
+            "healthy": not (stale or faults or runner.report.fault or code),
+            "freshness_seconds": freshness,
+            "fresh_as_of": fresh_as_of,
+            "epoch": state.epoch if state else None,
+            "head_seq": state.head_seq if state else 0,
+            "receipted_seq": state.receipted_seq if state else 0,
+            "backlog_envelopes": backlog.envelopes if backlog else 0,
+            "backlog_bytes": backlog.bytes if backlog else 0,
+            "refused": code,
+            "fault": fault_json(runner.report.fault),
+            "tables": _tables(runner.report),
+            "faults": faults[:FAULTS_SHOWN],
+        }
+
+
+def _tables(report: Report) -> dict[str, Any]:
+    phases = [t.phase for t in report.tables.values()]
+    reading = [(n, t) for n, t in report.tables.items() if t.phase == Phase.SNAPSHOT and not t.fault]
+    return {
+        "total": len(phases),
+        "following": sum(p == Phase.FOLLOW for p in phases),
+        "snapshot": [
+            {"table": str(name), "rows": t.rows, "rows_estimate": t.rows_estimate} for name, t in reading[:3]
+        ],
+        "rows": sum(t.rows for t in report.tables.values()),
+    }
+
+
+def _faults(report: Report) -> list[dict[str, Any]]:
+    return [
+        {"table": str(name), **(fault_json(t.fault) or {})} for name, t in report.tables.items() if t.fault
+    ]
+
+
+def write_status(path: Path, status: dict[str, Any]) -> None:
+    """Atomic, world-readable, not synced: it is made anew in a second."""
+    platform.write_atomically(path, json.dumps(status, ensure_ascii=False).encode(), durable=False)

@@ -1,0 +1,85 @@
+"""The commented configuration that `edge-agent init` writes: every default visible, in two languages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+_HEAD = """\
+# 归仓前置机代理配置。以 # 开头的配置项即为默认值。
+# Guicang edge agent. Every key with its default; a line with # in front is that default.
+config_version = 1
+
+[agent]
+# 状态、密钥与缓冲的目录。 Where state, keys and the spool live.
+state_dir = {state_dir}
+# log_level = "INFO"
+
+[link]
+# 线路地址在注册令牌中，此处仅在本机不同时填写。 The address comes with the token; only what differs here.
+# broker = ""                    # mqtts://host:8883
+# username = ""
+# password = ""                  # 或 password_file，或环境变量 or GUICANG_LINK__PASSWORD
+# password_file = ""             # 绝对路径，或 systemd 凭据名 absolute, or the name of a systemd credential
+# ca_file = ""
+# cert_file = ""
+# key_file = ""
+
+[spool]
+# bytes_max = 10737418240        # 断线时最多占用的磁盘 disk that an outage may take
+# keep_receipted_bytes = 268435456
+
+[remote]
+# allow = []                     # 允许中心执行 what the centre may ask: "snapshot", "pause", "resume"
+
+[sources.{slug}]
+kind = {kind}
+name = {name}
+{address}
+# 要采集的表，支持 * 和 ?；为空则不采集。 Tables to capture, * and ? allowed; empty: nothing is captured.
+include = {include}
+# exclude = []
+# scan_interval_seconds = 10.0   # 两次扫描的间隔 pause between two scans
+# duty_share_max = 0.3           # 我们的语句最多占用的时间比例 share of time that our reads may run
+# page_rows = 10000              # 单条语句最多读取的行数 rows that one statement reads at most
+# deletion_share_max = 0.3       # 一次消失超过此比例须人工确认 more than this waits for `edge-agent confirm`
+# deletion_rows_min = 1000
+# timezone = "Asia/Shanghai"
+{more}
+"""
+
+_SQL = """\
+# statement_seconds_max = 1.0    # 会阻塞写入时单条语句的时限 for a statement that makes writers wait
+# [sources.{slug}.tables."表名 table"]
+# key = ["column"]               # 指定主键；[] 表示无主键 its key; [] for none"""
+
+_FILES = """\
+# stable_seconds = 2.0           # 文件静止多久后读取 how long a file must have rested
+# [[sources.{slug}.rules]]
+# glob = "**/*.csv"
+# table = ""                     # 多个文件合为一张表 read all matching files as one table
+# encoding = "utf-8"             # gb18030, gbk, big5 …
+# delimiter = ","
+# header = true
+# key = []"""
+
+
+def render(state_dir: Path, slug: str, name: str, url: str, folder: str, include: list[str]) -> str:
+    """The file's text, with one source of kind sql (`url`) or files (`folder`)."""
+    files = bool(folder)
+    more = (_FILES if files else _SQL).format(slug=slug)
+    address = f"folder = {_quote(folder)}" if files else f"url = {_quote(url)}"
+    return _HEAD.format(
+        state_dir=_quote(str(state_dir)),
+        slug=slug,
+        kind=_quote("files" if files else "sql"),
+        name=_quote(name),
+        address=address,
+        include=json.dumps(include, ensure_ascii=False),
+        more=more,
+    )
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string (JSON strings are)."""
+    return json.dumps(text, ensure_ascii=False)

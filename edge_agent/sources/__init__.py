@@ -1,0 +1,1 @@
+"""Where records come from: one contract, one module per kind of source."""

@@ -1,0 +1,285 @@
+"""The contract of a SQL dialect, and the statements that follow from it.
+
+All that differs between databases stands behind `Dialect`: names, placeholders, collations, the catalogue,
+the type map, how to connect so that nothing is written and nobody waits. The statements are composed here
+once. A dialect decides on text and values; only its `connect` and `identity` touch the outside. It knows
+no engine, no retry and no row.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import URL
+
+from edge_agent.sources.columns import Carrier
+from protocol.names import TableName
+from protocol.schema import Column
+
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL of the driver's own placeholder style, and its parameters."""
+
+Fetch = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+"""Runs a catalogue query; text comes as str."""
+
+COLLATION = "collation"
+"""Column metadata of a key: the collation by which the database must compare it, where not its default."""
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueIndex:
+    """Columns no two rows of which are equal, under `collations` (by column; absent: the column's own)."""
+
+    columns: tuple[str, ...]
+    collations: Mapping[str, str] = field(default_factory=dict)
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What the catalogue says of a table."""
+
+    name: TableName
+    columns: tuple[Column, ...]
+    never_null: frozenset[str]
+    indexes: tuple[UniqueIndex, ...]
+    rows_estimate: int | None = None
+    collates: bool = False
+    """Columns may compare otherwise than by their bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChoice:
+    """The key that rows are told apart by; `certain` where the database itself enforces it."""
+
+    columns: tuple[str, ...]
+    collations: Mapping[str, str]
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What a driver's error means: the whole source (retry) or this table; `expired`: our own time limit."""
+
+    reason: str
+    everywhere: bool = False
+    expired: bool = False
+
+
+class Dialect(ABC):
+    """One database product."""
+
+    name: str
+    row_values: bool
+    """`(a, b) > (?, ?)` compares in key order and uses the index."""
+    exact_collation: str
+    """Compares text by its bytes."""
+    begin: str
+    """Opens a transaction in which all reads see one state."""
+    version_sql: str
+    """One value that changes whenever a table's definition does."""
+    token_sql: str | None
+    """One value, good within a connection, that changes whenever any data does."""
+
+    @abstractmethod
+    def check(self, url: URL) -> str | None:
+        """What is wrong with the address, in a few words without the address; None if nothing."""
+
+    @abstractmethod
+    def identity(self, url: URL) -> str | None:
+        """Changes when the database was put in another's place, so that connections must be made anew.
+        OSError where it is not there."""
+
+    @abstractmethod
+    def connect(self, url: URL) -> Any:
+        """A DB-API connection, in autocommit, usable from any thread, that cannot write."""
+
+    @abstractmethod
+    def blocks_writers(self, fetch: Fetch) -> bool:
+        """Whether a long read in this database makes its writers wait."""
+
+    @abstractmethod
+    def arm(self, connection: Any, expired: Callable[[], bool] | None) -> None:
+        """Break off the statement that runs when `expired` says so; None disarms."""
+
+    @abstractmethod
+    def trouble(self, error: BaseException) -> Trouble: ...
+
+    @abstractmethod
+    def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
+        """That table (or none), or all tables."""
+
+    @abstractmethod
+    def carrier(self, column: Column) -> Carrier: ...
+
+    @abstractmethod
+    def comparable(self, column: Column) -> bool:
+        """Whether equal values of the column have equal canonical bytes, and the reverse."""
+
+    @abstractmethod
+    def quote(self, name: str) -> str: ...
+
+    @abstractmethod
+    def placeholder(self, position: int) -> str: ...
+
+    @abstractmethod
+    def table(self, table: TableName) -> str:
+        """The table in FROM, with the alias `t`."""
+
+    @abstractmethod
+    def limited(self, sql: str, rows: int) -> str:
+        """`sql`, ended by ORDER BY, cut after `rows` rows."""
+
+    @abstractmethod
+    def collated(self, expression: str, collation: str) -> str: ...
+
+    def column(self, column: Column) -> str:
+        """Qualified: SQLite reads a bare "name" that no longer exists as the text 'name'."""
+        return f"t.{self.quote(column.name)}"
+
+    def compared(self, column: Column) -> str:
+        """The column as its key compares it."""
+        collation = column.meta.get(COLLATION)
+        return self.collated(self.column(column), collation) if collation else self.column(column)
+
+
+def choose_key(facts: TableFacts, configured: Sequence[str] | None, dialect: Dialect) -> KeyChoice | None:
+    """The key of a table: the configured one, else its primary key if that tells rows apart for certain.
+
+    `()` is none (a multiset); None says that the configured key cannot be one (unknown or floating column).
+    """
+    by_name = {c.name: c for c in facts.columns}
+    if configured is None:
+        primary = [i for i in facts.indexes if i.primary and set(i.columns) <= facts.never_null]
+        if not primary or not all(dialect.comparable(by_name[n]) for n in primary[0].columns):
+            return KeyChoice((), {}, True)
+        return KeyChoice(primary[0].columns, primary[0].collations, True)
+    if not all(name in by_name and dialect.comparable(by_name[name]) for name in configured):
+        return None
+    for index in facts.indexes:
+        if set(index.columns) == set(configured):
+            certain = set(configured) <= facts.never_null
+            return KeyChoice(tuple(configured), index.collations, certain)
+    # No index decides what is equal here, so bytes do.
+    texts = [name for name in configured if facts.collates and pa.types.is_string(by_name[name].wire)]
+    return KeyChoice(tuple(configured), dict.fromkeys(texts, dialect.exact_collation), not configured)
+
+
+class _Parameters:
+    """Collects values and hands out their placeholders."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self.values: list[Any] = []
+
+    def add(self, value: Any) -> str:
+        self.values.append(value)
+        return self._dialect.placeholder(len(self.values) - 1)
+
+
+def key_range(
+    dialect: Dialect, key: Sequence[Column], after: Sequence[Any], until: Sequence[Any]
+) -> Statement:
+    """The condition `after < key <= until`, empty sequences being unbounded; "" if both are."""
+    parameters = _Parameters(dialect)
+    parts = []
+    if after:
+        parts.append(_beyond(dialect, key, after, (">", ">"), parameters))
+    if until:
+        parts.append(_beyond(dialect, key, until, ("<", "<="), parameters))
+    return " AND ".join(parts), tuple(parameters.values)
+
+
+def _beyond(
+    dialect: Dialect,
+    key: Sequence[Column],
+    values: Sequence[Any],
+    signs: tuple[str, str],
+    parameters: _Parameters,
+) -> str:
+    """`key` beyond `values`: `signs` are that of every leading column and that of the last."""
+    names = [dialect.compared(c) for c in key]
+    if len(names) == 1:
+        return f"{names[0]} {signs[1]} {parameters.add(values[0])}"
+    # SQLite uses the index for row values only as long as no collation is spelt out.
+    if dialect.row_values and not any(COLLATION in c.meta for c in key):
+        marks = ", ".join(parameters.add(v) for v in values)
+        return f"({', '.join(names)}) {signs[1]} ({marks})"
+    return _expanded(names, values, signs, parameters)
+
+
+def _expanded(
+    names: Sequence[str], values: Sequence[Any], signs: tuple[str, str], parameters: _Parameters
+) -> str:
+    """The same as OR of ANDs; the bound on the first column in front lets any planner use the index."""
+    lead = f"{names[0]} {signs[0]}= {parameters.add(values[0])}"
+    cases = []
+    for last in range(len(names)):
+        sign = signs[1] if last == len(names) - 1 else signs[0]
+        terms = [f"{names[i]} = {parameters.add(values[i])}" for i in range(last)]
+        terms.append(f"{names[last]} {sign} {parameters.add(values[last])}")
+        cases.append(f"({' AND '.join(terms)})")
+    return f"{lead} AND ({' OR '.join(cases)})"
+
+
+def select_page(
+    dialect: Dialect,
+    table: TableName,
+    columns: Sequence[Column],
+    key: Sequence[Column],
+    after: Sequence[Any],
+    until: Sequence[Any],
+    rows: int,
+) -> Statement:
+    """The first `rows` rows of a key range in key order."""
+    condition, values = key_range(dialect, key, after, until)
+    order = ", ".join(dialect.compared(c) for c in key)
+    where = f" WHERE {condition}" if condition else ""
+    sql = f"{select_whole(dialect, table, columns)}{where} ORDER BY {order}"
+    return dialect.limited(sql, rows), values
+
+
+def select_whole(dialect: Dialect, table: TableName, columns: Sequence[Column]) -> str:
+    """All rows in no order."""
+    names = ", ".join(dialect.column(c) for c in columns)
+    return f"SELECT {names} FROM {dialect.table(table)}"  # noqa: S608 (quoted names, bound values)
+
+
+def select_present(
+    dialect: Dialect, table: TableName, key: Sequence[Column], wanted: Sequence[Sequence[Any]]
+) -> Statement:
+    """The keys of the rows that the database takes to be equal to one of `wanted`."""
+    parameters = _Parameters(dialect)
+    names = [dialect.compared(c) for c in key]
+    if len(key) == 1:
+        marks = ", ".join(parameters.add(values[0]) for values in wanted)
+        condition = f"{names[0]} IN ({marks})"
+    else:
+        condition = " OR ".join(_equal(names, values, parameters) for values in wanted)
+    return f"{select_whole(dialect, table, key)} WHERE {condition}", tuple(parameters.values)
+
+
+def _equal(names: Sequence[str], values: Sequence[Any], parameters: _Parameters) -> str:
+    terms = (f"{name} = {parameters.add(value)}" for name, value in zip(names, values, strict=True))
+    return f"({' AND '.join(terms)})"
+
+
+def select_null_key(dialect: Dialect, table: TableName, key: Sequence[Column]) -> str:
+    """A row if any key column is null anywhere."""
+    condition = " OR ".join(f"{dialect.column(c)} IS NULL" for c in key)
+    first = dialect.compared(key[0])
+    return dialect.limited(f"{select_whole(dialect, table, key)} WHERE {condition} ORDER BY {first}", 1)
+
+
+def select_ties(
+    dialect: Dialect, table: TableName, key: Sequence[Column], values: Sequence[Any]
+) -> Statement:
+    """Two rows if the database takes more than one to have this key."""
+    parameters = _Parameters(dialect)
+    names = [dialect.compared(c) for c in key]
+    sql = f"{select_whole(dialect, table, key)} WHERE {_equal(names, values, parameters)} ORDER BY {names[0]}"
+    return dialect.limited(sql, 2), tuple(parameters.values)

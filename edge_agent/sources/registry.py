@@ -1,0 +1,50 @@
+"""Opens a source by its kind: the one place that knows all kinds, and that reads a source's secrets.
+
+An address with a password may stand in a file or in the environment instead of the configuration. It is
+never part of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_agent.sources.files import FilesSource
+from edge_agent.sources.settings import FilesSettings, SourceSettings, SqlSettings
+from edge_agent.sources.source import Source
+from edge_agent.sources.sql import SqlSource
+from protocol.errors import Permanent
+
+
+def open_source(
+    slug: str,
+    settings: SourceSettings,
+    identity: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Source:
+    """The source, not yet connected. `identity` is what a `FilesSource` had in an earlier process.
+
+    Permanent GC-1003 for an address that cannot be used, GC-1004 for one that cannot be read.
+    """
+    keys = {name: table.key for name, table in settings.tables.items() if table.key is not None}
+    match settings:
+        case SqlSettings():
+            url = _address(slug, settings, environ or {})
+            return SqlSource(slug, url, keys, settings.statement_seconds_max, settings.timezone)
+        case FilesSettings():
+            folder = Path(settings.folder)
+            return FilesSource(slug, folder, settings.rules, settings.stable_seconds, identity, keys=keys)
+
+
+def _address(slug: str, settings: SqlSettings, environ: Mapping[str, str]) -> str:
+    if settings.url is not None:
+        return settings.url.get_secret_value()
+    if settings.url_env is not None:
+        if settings.url_env not in environ:
+            raise Permanent("GC-1004", key=f"sources.{slug}.url_env", origin=settings.url_env)
+        return environ[settings.url_env].strip()
+    assert settings.url_file is not None
+    try:
+        return Path(settings.url_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError):
+        raise Permanent("GC-1004", key=f"sources.{slug}.url_file", origin=settings.url_file) from None

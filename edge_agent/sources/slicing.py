@@ -1,0 +1,52 @@
+"""Cuts a stream of records into rows of bounded size, however wide a record turns out to be.
+
+How many records the next fetch asks for follows from the weight of those before, beginning with one, so a
+table of megabyte images is not fetched by the thousand. Knows neither databases nor files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from edge_agent.sources.columns import weight
+from edge_agent.sources.source import Rows
+
+Fetch = Callable[[int], Sequence[Sequence[Any]]]
+"""At most that many further records; none at the end."""
+
+_GROWTH = 4
+
+
+def slices(
+    fetch: Fetch, build: Callable[[Sequence[Sequence[Any]]], Rows], rows_max: int, bytes_max: int
+) -> Iterator[Rows]:
+    """Every record once, in order. A slice of more than one row has at most `rows_max` and `bytes_max`."""
+    count = 1
+    while records := fetch(count):
+        piece = build(records)
+        size = weight(piece)
+        yield from _cut(piece, bytes_max)
+        by_weight = bytes_max * len(records) // max(size, 1)
+        count = max(1, min(count * _GROWTH, by_weight, rows_max))
+
+
+def _cut(piece: Rows, bytes_max: int) -> Iterator[Rows]:
+    while piece.count:
+        count = max(1, prefix(piece, bytes_max))
+        yield piece.slice(0, count)
+        piece = piece.slice(count, piece.count - count)
+
+
+def prefix(piece: Rows, bytes_max: int) -> int:
+    """How many of the first rows fit `bytes_max`."""
+    if weight(piece) <= bytes_max:
+        return piece.count
+    low, high = 0, piece.count
+    while high - low > 1:
+        middle = (low + high) // 2
+        if weight(piece.slice(0, middle)) <= bytes_max:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,121 @@
+"""The contract of a source: what capture may ask of a database or a folder.
+
+A source reads and never writes. Its methods block, may run on any thread but never two at a time, and hold
+no lock or statement open after they return (an iterator: after it ends or is closed). Rows come back as
+Arrow columns of the schema's wire types; what a typed column cannot carry exactly is null there and stands,
+in full, in `asides` (promise 7). A source knows nothing of epochs, spools or what was read before.
+Implementations: `sql`, `files`, and `memory` for tests; all pass tests/contracts/test_source.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import pyarrow as pa
+
+from protocol.canonical import Aside
+from protocol.names import TableName
+from protocol.schema import TableSchema
+
+
+class Way(Enum):
+    """How a table's changes are found (capture.md §1)."""
+
+    RANGES = "ranges"
+    """Keyed, read in shards of the key's own order: `page` and `present`."""
+    WHOLE = "whole"
+    """Read in one statement or file: `whole`. With a key it is matched by key, without as a multiset."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """One line of the inventory: what exists, whether or not it is captured."""
+
+    name: TableName
+    columns: tuple[tuple[str, str], ...]
+    """(name, the source's own type)"""
+    rows_estimate: int | None
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a table: `columns` in the schema's order, equal lengths; `asides[i]` of row i, or None."""
+
+    columns: list[pa.Array]
+    asides: list[list[Aside] | None] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def nbytes(self) -> int:
+        return sum(c.nbytes for c in self.columns)
+
+    def slice(self, start: int, count: int) -> Rows:
+        asides = None if self.asides is None else self.asides[start : start + count]
+        return Rows([c.slice(start, count) for c in self.columns], asides)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a key range in the database's own key order, read in one statement.
+
+    `last` is the canonical key of the last row (b"" without rows). `full` says that a limit stopped the
+    reading: the page then covers only the range up to and including `last`.
+    """
+
+    rows: Rows
+    last: bytes
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """Where a page stops, whichever comes first; at least one row is read."""
+
+    rows: int
+    bytes: int
+
+
+class Source(Protocol):
+    """Faults: Transient GC-2001 (unreachable; retry), Rejected GC-2002 … GC-2011 (this table only)."""
+
+    def inventory(self) -> list[TableInfo]:
+        """Every table that exists and that the account can see, sorted by name. Transient GC-2001/2009."""
+        ...
+
+    def describe(self, table: TableName) -> TableSchema:
+        """The table as it is now. A key is only what tells rows apart for certain: no nullable, floating or
+        ambiguous columns; otherwise the schema has none. Rejected GC-2002/2003."""
+        ...
+
+    def way(self, schema: TableSchema) -> Way: ...
+
+    def token(self, table: TableName) -> str | None:
+        """An opaque word that stays equal while nothing in the table changed; None where nobody can tell.
+        Taken before a scan, compared before the next. Good only within one process."""
+        ...
+
+    def page(self, schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
+        """Rows with `after` < key <= `until`. Both are canonical keys; b"" means unbounded. WAY RANGES only.
+
+        One statement, one consistent state of the range. Rejected GC-2004 where a key value has no
+        canonical form, GC-2010 where the columns are no longer those of `schema`.
+        """
+        ...
+
+    def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these canonical keys exist now: asked before a deletion is believed. RANGES only."""
+        ...
+
+    def whole(self, schema: TableSchema) -> Iterator[Rows]:
+        """All rows, in slices of bounded memory, of one consistent state. WAY WHOLE only. Rejected GC-2007
+        where the statement takes longer than the operator allows, GC-2008/2011 for a file that is no table."""
+        ...
+
+    def close(self) -> None: ...

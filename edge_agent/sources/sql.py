@@ -1,0 +1,385 @@
+"""Kind `sql`: a database behind SQLAlchemy, read by short statements in the key's own order.
+
+The engine gives the connection and the rows' raw values; what differs between products is the dialect's.
+Each call is one read transaction that first sees whether the table is still what the schema says, so a page
+is of one state and of one definition. One connection serves all calls, because a database tells only on the
+same connection that nothing changed; it is made anew when the file behind it was replaced.
+Driver errors never leave this module: their texts can hold values.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from edge_agent.sources.columns import Layout, join, weight
+from edge_agent.sources.dialects import dialect as statements
+from edge_agent.sources.dialects.dialect import COLLATION, Dialect, KeyChoice, TableFacts, choose_key
+from edge_agent.sources.dialects.sqlite import Sqlite
+from edge_agent.sources.slicing import prefix, slices
+from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
+from protocol.canonical import decode, encode_rows
+from protocol.errors import Fault, Permanent, Rejected, Transient
+from protocol.limits import MIB, VALUE_INLINE_BYTES_MAX
+from protocol.names import TableName
+from protocol.schema import Column, TableSchema
+
+DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite}
+"""By the backend name of the URL."""
+
+CHUNK_ROWS = 1_000
+SLICE_ROWS = 5_000
+SLICE_BYTES = 4 * MIB
+HELD_BYTES_MAX = 32 * MIB
+"""Read ahead of the consumer of `whole`, so that the statement ends when reading does, not when it does."""
+
+PRESENT_KEYS_MAX = 200
+"""Keys per statement: SQLite bounds an expression's depth to 1,000 and Oracle a list to 1,000."""
+
+T = TypeVar("T")
+
+
+class SqlSource:
+    """One database. `keys` overrides the key of tables by `str(TableName)`; `()` makes a multiset.
+
+    Raises Permanent GC-1003 for an address that no dialect reads.
+    """
+
+    def __init__(
+        self,
+        slug: str,
+        url: str,
+        keys: Mapping[str, tuple[str, ...]] | None = None,
+        statement_seconds_max: float = 1.0,
+        timezone: str = "Asia/Shanghai",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._slug = slug
+        self._url, self._dialect = _address(slug, url)
+        self._keys = dict(keys or {})
+        self._seconds_max = statement_seconds_max
+        self._timezone = timezone
+        self._clock = clock
+        self._identity: str | None = None
+        self._generation = 0
+        self._known: dict[bytes, tuple[object, bool]] = {}
+        self._engine = sqlalchemy.create_engine(
+            f"{self._url.get_backend_name()}://", creator=self._connect, poolclass=StaticPool
+        )
+        self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
+
+    def _connect(self) -> Any:
+        self._generation += 1
+        return self._dialect.connect(self._url)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # What exists.
+
+    def inventory(self) -> list[TableInfo]:
+        with self._reading(None) as reading:
+            facts = self._dialect.catalogue(reading.fetch, None)
+        infos = [
+            TableInfo(
+                f.name,
+                tuple((c.name, c.source_type) for c in f.columns),
+                f.rows_estimate,
+                key.columns if (key := self._key(f)) is not None else (),
+            )
+            for f in facts
+            if _travels(str(f.name), *(c.name for c in f.columns))
+        ]
+        return sorted(infos, key=lambda info: str(info.name))
+
+    def describe(self, table: TableName) -> TableSchema:
+        with self._reading(table) as reading:
+            return self._describe(reading, table)[0]
+
+    def _describe(self, reading: _Reading, table: TableName) -> tuple[TableSchema, bool]:
+        """The schema, and whether the database itself enforces its key."""
+        found = self._dialect.catalogue(reading.fetch, table)
+        if not found:
+            raise Rejected("GC-2002", table=str(table), source=self._slug)
+        facts, key = found[0], self._key(found[0])
+        if key is None:
+            raise Rejected("GC-2005", table=str(table))
+        if not _travels(*(c.name for c in facts.columns)):
+            raise Rejected("GC-2003", table=str(table), reason="a column name is no UTF-8")
+        columns = tuple(_with_collation(c, key) for c in facts.columns)
+        meta = {"dialect": self._dialect.name, "timezone": self._timezone}
+        return TableSchema(table, columns, key.columns, meta), key.certain
+
+    def _key(self, facts: TableFacts) -> KeyChoice | None:
+        return choose_key(facts, self._keys.get(str(facts.name)), self._dialect)
+
+    def way(self, schema: TableSchema) -> Way:
+        return Way.RANGES if schema.key else Way.WHOLE
+
+    def token(self, table: TableName) -> str | None:
+        if self._dialect.token_sql is None:
+            return None
+        with self._reading(table) as reading:
+            value = reading.fetch(self._dialect.token_sql, ())[0][0]
+            return f"{self._generation}.{value}"
+
+    # What it holds.
+
+    def page(self, schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
+        key = [schema.columns[i] for i in schema.key_positions]
+        with self._reading(schema.table) as reading:
+            certain = self._check_definition(reading, schema)
+            if not certain and not after and self._has_null_key(reading, schema, key):
+                raise Rejected("GC-2005", table=str(schema.table))
+            sql, values = statements.select_page(
+                self._dialect, schema.table, schema.columns, key, decode(after), decode(until), limits.rows
+            )
+            rows, full = self._read_page(reading, schema, (sql, values), limits)
+            keys = self._keys_of(schema, rows)
+            last = keys[-1] if keys else b""
+            if not certain and (
+                len(set(keys)) != len(keys) or (full and self._tied(reading, schema, key, last))
+            ):
+                raise Rejected("GC-2005", table=str(schema.table))
+        return Page(rows, last, full)
+
+    def _read_page(
+        self, reading: _Reading, schema: TableSchema, statement: statements.Statement, limits: PageLimits
+    ) -> tuple[Rows, bool]:
+        """The rows up to the first limit (rows, bytes, time), and whether one was met."""
+        layout = self._layout(schema)
+        taken: list[Rows] = []
+        rows_left, bytes_left = limits.rows, limits.bytes
+        try:
+            with reading.cursor(*statement) as fetch:
+                for piece in slices(fetch, layout.rows, min(limits.rows, CHUNK_ROWS), max(1, limits.bytes // 4)):
+                    count = prefix(piece, bytes_left)
+                    count = count if taken else max(1, count)
+                    if count:
+                        taken.append(piece.slice(0, count))
+                    rows_left -= count
+                    bytes_left -= weight(piece)
+                    if count < piece.count or not rows_left or bytes_left <= 0 or reading.expired():
+                        return join(taken), True
+        except _Expired:
+            if not taken:
+                raise
+            return join(taken), True
+        return join(taken) if taken else layout.rows([]), False
+
+    def _keys_of(self, schema: TableSchema, rows: Rows) -> list[bytes]:
+        """The canonical keys. Raises Rejected where one has no canonical form or is null."""
+        names = set(schema.key)
+        if any(entry["column"] in names for entries in rows.asides or () for entry in entries or ()):
+            raise Rejected("GC-2004", table=str(schema.table))
+        columns = [rows.columns[i] for i in schema.key_positions]
+        if any(c.null_count for c in columns):
+            raise Rejected("GC-2005", table=str(schema.table))
+        if any(_longest(c) > VALUE_INLINE_BYTES_MAX for c in columns):
+            raise Rejected("GC-2004", table=str(schema.table))
+        return encode_rows(columns)
+
+    def _has_null_key(self, reading: _Reading, schema: TableSchema, key: Sequence[Column]) -> bool:
+        # No range ever finds a null, so such rows would be missing without a word.
+        return bool(reading.fetch(statements.select_null_key(self._dialect, schema.table, key), ()))
+
+    def _tied(self, reading: _Reading, schema: TableSchema, key: Sequence[Column], last: bytes) -> bool:
+        # The next page begins beyond this key, and with it beyond every other row that has it.
+        sql, values = statements.select_ties(self._dialect, schema.table, key, decode(last))
+        return len(reading.rows(sql, values)) > 1
+
+    def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
+        key = [schema.columns[i] for i in schema.key_positions]
+        layout = self._layout_of(key)
+        found: set[bytes] = set()
+        for start in range(0, len(keys), PRESENT_KEYS_MAX):
+            wanted = [decode(k) for k in keys[start : start + PRESENT_KEYS_MAX]]
+            with self._reading(schema.table) as reading:
+                self._check_definition(reading, schema)
+                sql, values = statements.select_present(self._dialect, schema.table, key, wanted)
+                rows = layout.rows(reading.rows(sql, values))
+            found.update(encode_rows(rows.columns, schema.key, rows.asides))
+        return found.intersection(keys)
+
+    def whole(self, schema: TableSchema) -> Iterator[Rows]:
+        held: deque[Rows] = deque()
+        with self._reading(schema.table) as reading:
+            self._check_definition(reading, schema)
+            sql = statements.select_whole(self._dialect, schema.table, schema.columns)
+            with reading.cursor(sql, ()) as fetch:
+                weights = 0
+                for piece in slices(fetch, self._layout(schema).rows, SLICE_ROWS, SLICE_BYTES):
+                    if reading.expired():
+                        raise self._too_long(schema.table)
+                    held.append(piece)
+                    weights += weight(piece)
+                    while weights > HELD_BYTES_MAX:
+                        weights -= weight(held[0])
+                        yield held.popleft()
+        while held:
+            yield held.popleft()
+
+    def _layout(self, schema: TableSchema) -> Layout:
+        return self._layout_of(schema.columns)
+
+    def _layout_of(self, columns: Sequence[Column]) -> Layout:
+        return Layout(
+            tuple(c.name for c in columns),
+            tuple(c.wire for c in columns),
+            tuple(self._dialect.carrier(c) for c in columns),
+        )
+
+    def _check_definition(self, reading: _Reading, schema: TableSchema) -> bool:
+        """Raise Rejected GC-2002/2010 unless the table is still as `schema` says; whether its key is certain."""
+        version = (self._generation, reading.fetch(self._dialect.version_sql, ())[0][0])
+        known = self._known.get(schema.fingerprint)
+        if known is not None and known[0] == version:
+            return known[1]
+        current, certain = self._describe(reading, schema.table)
+        if current.fingerprint != schema.fingerprint:
+            raise Rejected("GC-2010", table=str(schema.table))
+        self._known[schema.fingerprint] = (version, certain)
+        return certain
+
+    # How it is reached.
+
+    @contextmanager
+    def _reading(self, table: TableName | None) -> Iterator[_Reading]:
+        """One read transaction, whose driver errors become faults of ours."""
+        try:
+            self._renew()
+            with self._engine.connect() as connection:
+                raw: Any = connection.connection.dbapi_connection
+                reading = _Reading(connection, self._dialect, self._driver_error, self._clock)
+                try:
+                    connection.exec_driver_sql(self._dialect.begin)
+                    if self._dialect.blocks_writers(reading.fetch):
+                        reading.limit(raw, self._seconds_max)
+                    yield reading
+                finally:
+                    self._dialect.arm(raw, None)
+        except _Expired:
+            raise self._too_long(table) from None
+        except (DBAPIError, self._driver_error, OSError) as error:
+            raise self._fault(error, table) from None
+
+    def _renew(self) -> None:
+        identity = self._dialect.identity(self._url)
+        if identity != self._identity:
+            self._engine.dispose()
+            self._identity = identity
+
+    def _fault(self, error: BaseException, table: TableName | None) -> Fault:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        trouble = self._dialect.trouble(cause)
+        if trouble.expired:
+            return self._too_long(table)
+        if trouble.everywhere or table is None:
+            return Transient("GC-2001", source=self._slug, reason=trouble.reason)
+        return Rejected("GC-2003", table=str(table), reason=trouble.reason)
+
+    def _too_long(self, table: TableName | None) -> Fault:
+        return Rejected("GC-2007", table=str(table or self._slug), seconds=f"{self._seconds_max:g}")
+
+
+class _Expired(Exception):
+    """The statement ran as long as it may."""
+
+
+class _Reading:
+    """A read transaction: queries in it, and its time limit if it has one."""
+
+    def __init__(
+        self,
+        connection: sqlalchemy.Connection,
+        dialect: Dialect,
+        driver_error: type[Exception],
+        clock: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._driver_error = driver_error
+        self._clock = clock
+        self._deadline: float | None = None
+
+    def limit(self, raw: Any, seconds: float) -> None:
+        self._deadline = self._clock() + seconds
+        self._dialect.arm(raw, self.expired)
+
+    def expired(self) -> bool:
+        return self._deadline is not None and self._clock() > self._deadline
+
+    def fetch(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """All rows of a catalogue query; text as str."""
+        return [tuple(_decoded(v) for v in row) for row in self.rows(sql, values)]
+
+    def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """All rows of a small query, as the driver gives them."""
+        with self.cursor(sql, values) as fetch:
+            found: list[tuple[Any, ...]] = []
+            while more := fetch(PRESENT_KEYS_MAX):
+                found += more
+            return found
+
+    @contextmanager
+    def cursor(self, sql: str, values: tuple[Any, ...]) -> Iterator[Callable[[int], list[tuple[Any, ...]]]]:
+        """Raw rows of a statement, so many at a time: SQLAlchemy's own rows would cost as much again."""
+        result = self._translated(lambda: self._connection.exec_driver_sql(sql, values))
+        cursor: Any = result.cursor
+        try:
+            yield lambda count: self._translated(lambda: cursor.fetchmany(count))
+        finally:
+            result.close()
+
+    def _translated(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (DBAPIError, self._driver_error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+            if self._dialect.trouble(cause).expired:
+                raise _Expired from None
+            raise
+
+
+def _address(slug: str, text: str) -> tuple[sqlalchemy.URL, Dialect]:
+    try:
+        url = sqlalchemy.make_url(text)
+        dialect = DIALECTS[url.get_backend_name()]()
+        problem = dialect.check(url)
+    except (ArgumentError, ValueError):
+        problem = "it is no database address"
+    except KeyError:
+        problem = f"only these databases are known: {', '.join(sorted(DIALECTS))}"
+    if problem is not None:
+        raise Permanent("GC-1003", key=f"sources.{slug}.url", path="the configuration", problem=problem)
+    return url, dialect
+
+
+def _with_collation(column: Column, key: KeyChoice) -> Column:
+    collation = key.collations.get(column.name) if column.name in key.columns else None
+    if collation is None:
+        return column
+    return Column(column.name, column.wire, column.source_type, {COLLATION: collation})
+
+
+def _travels(*names: str) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for name in names for char in name)
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytearray) else value
+
+
+def _longest(column: pa.Array) -> int:
+    if not (pa.types.is_string(column.type) or pa.types.is_binary(column.type)):
+        return 0
+    return pc.max(pc.binary_length(column)).as_py() or 0

@@ -1,0 +1,1 @@
+"""The agent's durable outbox and its memory of positions: one SQLite file, one transaction for both."""

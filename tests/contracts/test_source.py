@@ -1,0 +1,304 @@
+"""What every source promises (edge_agent/sources/source.py), over sqlite, files and memory.
+
+A rig changes the same small tables behind each source; comparisons are per canonical row, never of totals.
+"""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pytest
+
+from edge_agent.sources.columns import weight
+from edge_agent.sources.files import FilesSource
+from edge_agent.sources.memory import MemorySource
+from edge_agent.sources.settings import FileRule
+from edge_agent.sources.source import PageLimits, Rows, Source, Way
+from edge_agent.sources.sql import SqlSource
+from protocol.canonical import encode_rows
+from protocol.errors import Rejected
+from protocol.names import TableName
+from protocol.schema import Column, TableSchema
+
+Row = tuple[str, str]
+WIDE = PageLimits(rows=1_000_000, bytes=1 << 30)
+UNBOUNDED = b""
+
+
+class Rig(Protocol):
+    """A table `visit` of two text columns; `keyed`: the first is its key."""
+
+    source: Source
+    table: TableName
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        """Make these all rows of the table."""
+        ...
+
+    def add_column(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class SqliteRig:
+    def __init__(self, folder: Path, keyed: bool) -> None:
+        self._path = folder / "his.db"
+        self._run(f"CREATE TABLE visit(id TEXT NOT NULL {'PRIMARY KEY' if keyed else ''}, name TEXT)")
+        self.source = SqlSource("his", f"sqlite:///{self._path}", statement_seconds_max=60.0)
+        self.table = TableName(None, None, "visit")
+
+    def _run(self, *statements: str, rows: Sequence[Row] = ()) -> None:
+        connection = sqlite3.connect(self._path)
+        with connection:
+            for statement in statements:
+                connection.execute(statement)
+            for row in rows:
+                connection.execute("INSERT INTO visit VALUES(?, ?)", row)
+        connection.close()
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        self._run("DELETE FROM visit", rows=rows)
+
+    def add_column(self) -> None:
+        self._run("ALTER TABLE visit ADD COLUMN ward TEXT")
+
+    def drop(self) -> None:
+        self._run("DROP TABLE visit", "CREATE TABLE other(a)")
+
+
+class FilesRig:
+    def __init__(self, folder: Path, keyed: bool) -> None:
+        self._file = folder / "visit.csv"
+        (folder / "other.csv").write_text("a\n")
+        rule = FileRule(glob="*.csv", key=("id",) if keyed else ())
+        other = FileRule(glob="other.csv")
+        self.fill([])
+        self.source = FilesSource("his", folder, [other, rule], stable_seconds=0.0)
+        self.table = TableName(None, None, "visit.csv")
+
+    def _write(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        with self._file.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        self._write(("id", "name"), rows)
+
+    def add_column(self) -> None:
+        self._write(("id", "name", "ward"), [])
+
+    def drop(self) -> None:
+        self._file.unlink()
+
+
+class MemoryRig:
+    def __init__(self, folder: Path, keyed: bool) -> None:
+        self.table = TableName(None, None, "visit")
+        self._columns = (Column("id", pa.string()), Column("name", pa.string()))
+        self._schema = TableSchema(self.table, self._columns, ("id",) if keyed else ())
+        self._source = MemorySource()
+        self._source.create(self._schema)
+        self.source: Source = self._source
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        self._source.create(self._schema, rows)
+
+    def add_column(self) -> None:
+        columns = (*self._columns, Column("ward", pa.string()))
+        self._source.create(TableSchema(self.table, columns, self._schema.key))
+
+    def drop(self) -> None:
+        self._source.drop(self.table)
+
+
+MakeRig = Callable[[Path, bool], Rig]
+KINDS: list[MakeRig] = [SqliteRig, FilesRig, MemoryRig]
+
+
+@pytest.fixture(params=[(kind, keyed) for kind in KINDS for keyed in (True, False)], ids=str)
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    make, keyed = request.param
+    yield from _opened(make(tmp_path, keyed))
+
+
+@pytest.fixture(params=[SqliteRig, MemoryRig])
+def ranges(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    yield from _opened(request.param(tmp_path, True))
+
+
+@pytest.fixture(params=[(SqliteRig, False), (FilesRig, False), (FilesRig, True), (MemoryRig, False)], ids=str)
+def wholes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    make, keyed = request.param
+    yield from _opened(make(tmp_path, keyed))
+
+
+def _opened(rig: Rig) -> Iterator[Rig]:
+    yield rig
+    rig.source.close()
+
+
+def _row(values: Sequence[str | None]) -> bytes:
+    return encode_rows([pa.array([value], pa.string()) for value in values])[0]
+
+
+def _rows(slices: Sequence[Rows], schema: TableSchema) -> Counter[bytes]:
+    names = [c.name for c in schema.columns]
+    return Counter(row for rows in slices for row in encode_rows(rows.columns, names, rows.asides))
+
+
+def _sample(count: int) -> list[Row]:
+    return [(f"{i:04d}", f"张三 {i}") for i in range(count)]
+
+
+def _pages(rig: Rig, schema: TableSchema, limits: PageLimits) -> list[Rows]:
+    pages: list[Rows] = []
+    after = UNBOUNDED
+    while True:
+        page = rig.source.page(schema, after, UNBOUNDED, limits)
+        pages.append(page.rows)
+        if not page.full:
+            return pages
+        assert page.rows.count
+        after = page.last
+
+
+def test_inventory_names_the_table_its_columns_and_key(rig: Rig) -> None:
+    rig.fill(_sample(3))
+    names = [str(info.name) for info in rig.source.inventory()]
+    assert names == sorted(names)
+    info = next(info for info in rig.source.inventory() if info.name == rig.table)
+    assert [name for name, _ in info.columns] == ["id", "name"]
+    assert info.key == rig.source.describe(rig.table).key
+
+
+def test_describe_is_the_same_until_the_columns_change(rig: Rig) -> None:
+    before = rig.source.describe(rig.table)
+    rig.fill(_sample(2))
+    assert rig.source.describe(rig.table).fingerprint == before.fingerprint
+    rig.add_column()
+    assert [c.name for c in rig.source.describe(rig.table).columns] == ["id", "name", "ward"]
+
+
+def test_a_schema_survives_its_journey(rig: Rig) -> None:
+    schema = rig.source.describe(rig.table)
+    assert TableSchema.from_bytes(schema.content) == schema
+
+
+def test_an_unknown_table_is_rejected(rig: Rig) -> None:
+    for name in (TableName(None, None, "nowhere"), TableName("x", None, rig.table.name)):
+        with pytest.raises(Rejected) as caught:
+            rig.source.describe(name)
+        assert caught.value.code == "GC-2002"
+
+
+def test_a_dropped_table_is_gone(rig: Rig) -> None:
+    schema = rig.source.describe(rig.table)
+    rig.drop()
+    with pytest.raises(Rejected) as caught:
+        rig.source.describe(rig.table)
+    assert caught.value.code == "GC-2002"
+    with pytest.raises(Rejected) as caught:
+        _read_all(rig, schema)
+    assert caught.value.code == "GC-2002"
+    assert rig.table not in [info.name for info in rig.source.inventory()]
+
+
+def test_changed_columns_are_not_read_under_the_old_schema(rig: Rig) -> None:
+    schema = rig.source.describe(rig.table)
+    _read_all(rig, schema)
+    rig.add_column()
+    with pytest.raises(Rejected) as caught:
+        _read_all(rig, schema)
+    assert caught.value.code == "GC-2010"
+
+
+def _read_all(rig: Rig, schema: TableSchema) -> list[Rows]:
+    if rig.source.way(schema) is Way.RANGES:
+        return _pages(rig, schema, WIDE)
+    return list(rig.source.whole(schema))
+
+
+def test_the_token_tells_a_change_from_none(rig: Rig) -> None:
+    rig.fill(_sample(2))
+    before = rig.source.token(rig.table)
+    _read_all(rig, rig.source.describe(rig.table))
+    assert rig.source.token(rig.table) == before
+    rig.fill(_sample(3))
+    assert rig.source.token(rig.table) != before
+
+
+def test_columns_have_the_wire_types_of_the_schema(rig: Rig) -> None:
+    for count in (0, 2):
+        rig.fill(_sample(count))
+        schema = rig.source.describe(rig.table)
+        for rows in _read_all(rig, schema):
+            assert [c.type for c in rows.columns] == [c.wire for c in schema.columns]
+
+
+def test_a_table_reads_back_exactly(rig: Rig) -> None:
+    rows = [*_sample(300), ("x\ny", 'a "quote", a comma'), ("\u4e00", ""), ("z\0", "\U0001f600")]
+    rig.fill(rows)
+    schema = rig.source.describe(rig.table)
+    assert _rows(_read_all(rig, schema), schema) == Counter(map(_row, rows))
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_pages_cover_each_row_once_in_key_order(ranges: Rig, size: int) -> None:
+    rows = _sample(41)
+    ranges.fill(rows[::-1])
+    schema = ranges.source.describe(ranges.table)
+    pages = _pages(ranges, schema, PageLimits(size, 1 << 20))
+    assert [r for page in pages for r in encode_rows(page.columns)] == [_row(row) for row in rows]
+    assert all(page.count <= size for page in pages)
+
+
+def test_a_page_keeps_to_its_bounds(ranges: Rig) -> None:
+    ranges.fill(_sample(10))
+    schema = ranges.source.describe(ranges.table)
+    page = ranges.source.page(schema, _row(["0002"]), _row(["0005"]), WIDE)
+    assert page.rows.columns[0].to_pylist() == ["0003", "0004", "0005"]
+    assert (page.last, page.full) == (_row(["0005"]), False)
+    nothing = ranges.source.page(schema, _row(["0009"]), UNBOUNDED, WIDE)
+    assert (nothing.rows.count, nothing.last, nothing.full) == (0, b"", False)
+
+
+def test_a_page_keeps_to_its_bytes_but_reads_a_row(ranges: Rig) -> None:
+    ranges.fill([(f"{i}", "x" * 10_000) for i in range(9)])
+    schema = ranges.source.describe(ranges.table)
+    pages = _pages(ranges, schema, PageLimits(1_000, 35_000))
+    assert all(weight(page) <= 35_000 for page in pages)
+    assert [v for page in pages for v in page.columns[0].to_pylist()] == [f"{i}" for i in range(9)]
+    page = ranges.source.page(schema, UNBOUNDED, UNBOUNDED, PageLimits(1_000, 1))
+    assert (page.rows.count, page.full, page.last) == (1, True, _row(["0"]))
+
+
+def test_present_names_only_keys_that_exist(ranges: Rig) -> None:
+    ranges.fill(_sample(500))
+    schema = ranges.source.describe(ranges.table)
+    asked = [_row([f"{i:04d}"]) for i in range(0, 1_000, 2)]
+    assert ranges.source.present(schema, asked) == {_row([f"{i:04d}"]) for i in range(0, 500, 2)}
+    assert ranges.source.present(schema, []) == set()
+
+
+def test_whole_keeps_equal_rows_apart(wholes: Rig) -> None:
+    rows = [("1", "a"), ("1", "a"), ("1", "b"), ("", "")] * 3
+    wholes.fill(rows)
+    schema = wholes.source.describe(wholes.table)
+    assert wholes.source.way(schema) is Way.WHOLE
+    assert _rows(list(wholes.source.whole(schema)), schema) == Counter(map(_row, rows))
+
+
+def test_whole_can_be_left_early(wholes: Rig) -> None:
+    rows = _sample(2_000)
+    wholes.fill(rows)
+    schema = wholes.source.describe(wholes.table)
+    slices = wholes.source.whole(schema)
+    assert next(slices).count
+    slices.close()  # type: ignore[attr-defined]
+    wholes.fill(rows[:7])
+    assert _rows(list(wholes.source.whole(schema)), schema) == Counter(map(_row, rows[:7]))
