@@ -307,14 +307,23 @@ def tables(
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
-    table = Table()
-    for title in facts[0] if facts else []:
-        table.add_column(title)
     for one in facts:
-        table.add_row(
-            *(", ".join(v) if isinstance(v, list) else str(v if v is not None else "—") for v in one.values())
-        )
-    console.print(table if facts else "（无 none）")
+        console.print(_table_line(one, uncaptured), soft_wrap=True, highlight=False, markup=False)
+    if not facts:
+        console.print("（无 none）")
+
+
+def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
+    """One line, never cut: the name must be fit to paste."""
+    if uncaptured:
+        rows = "?" if one["rows_estimate"] is None else f"≈{one['rows_estimate']:,}"
+        where = f"{one['site']}/{one['source']}  {one['table']}"
+        return f"{where}  {one['columns']} 列 columns  {rows} 行 rows  {one['reason']}"
+    landed = "—"
+    if one["landed"] is not None:
+        landed = f"{datetime.fromtimestamp(one['landed'] / 1e6).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    key = ", ".join(one["key"]) or "无 none"
+    return f"{one['name']}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
 
 
 def _catalogue(ledger: Ledger) -> list[tuple[Any, int | None, int]]:

@@ -80,6 +80,8 @@ class Receiver:
     async def _listen(self) -> None:
         async for event in self._link.events():
             match event:
+                case Message(topics.CENTRE_STATE, _):
+                    pass  # our own word, which the pattern of the agents' states also catches
                 case Message(topic, payload):
                     self._inbox.append((topic, payload))
                     self._arrived.set()

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import click
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from protocol import VERSION
 from protocol.enrolment import Token
@@ -253,22 +252,22 @@ def _way(source: Source, info: TableInfo) -> dict[str, Any]:
 
 
 def _print_check(facts: list[dict[str, Any]]) -> None:
+    """One line a table, never cut: a long name stays whole."""
     words = {
         "diff by key ranges": "按主键分段比对 diff by key ranges",
         "diff of the whole": "整表比对 diff of the whole",
         "found at the next scan": "下次扫描发现 found at the next scan",
         "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
     }
-    table = Table(show_lines=False)
-    for title in ("数据源 source", "表 table", "采集 captured", "主键 key", "方式 way", "保证 guarantee"):
-        table.add_column(title)
     for one in facts:
-        table.add_row(
-            one["source"],
-            one["table"],
-            "[green]是 yes[/green]" if one["included"] else "[dim]否 no[/dim]",
-            ", ".join(one["key"]) or "—",
-            words.get(one["way"], one["fault"] or ""),
-            words.get(one["guarantee"], ""),
+        captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
+        rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
+        console.print(
+            f"{captured}  [bold]{one['source']}  {one['table']}[/bold]  {rows} 行 rows", soft_wrap=True
         )
-    console.print(table)
+        key = ", ".join(one["key"]) or "无 none"
+        if one["fault"]:
+            console.print(f"    [red]{one['fault']}[/red]", soft_wrap=True, highlight=False)
+        else:
+            way, guarantee = words[one["way"]], words[one["guarantee"]]
+            console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)

@@ -6,12 +6,15 @@ possible.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
 
 WINDOWS = sys.platform == "win32"
 
@@ -62,6 +65,8 @@ def state_dir() -> Path:
 def run(main: Callable[[asyncio.Event], object]) -> None:
     """Run the coroutine that `main` makes from a stop event; SIGTERM and Ctrl-C set the event. On Windows the
     selector loop is used: aiomqtt cannot run on the proactor (aiomqtt#332)."""
+
+    import asyncio  # here, so that `status` need not load it
 
     async def body() -> None:
         stop = asyncio.Event()
