@@ -48,7 +48,7 @@ class Receipts:
                 source=tenure.stream.source,
                 epoch=head.epoch,
                 seq=head.seq,
-                hash=head.hash.hex(),
+                hash=head.chain.hex(),
                 credit=self._credit.offset(tenure, streams_active),
             ),
             self._signer,

@@ -298,7 +298,7 @@ class Courier:
                 if stored.seq != one.next_seq:
                     self._slots.release()
                     break
-                one.sent(self._now())
+                one.sent(self._now(), stored.last_seq)
                 sent += 1
                 self._start(stored.data)
             if sent < len(window) or not window:

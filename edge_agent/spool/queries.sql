@@ -71,8 +71,10 @@ SELECT * FROM envelopes WHERE stream = :stream AND last_seq >= :seq AND seq <= :
 SELECT * FROM envelopes WHERE stream = :stream AND seq > :seq ORDER BY seq LIMIT 1
 
 -- envelopes_waiting --
+-- Those not wholly covered by a receipt for :seq, which may lie inside a gap
 SELECT COUNT(*) AS envelopes, MIN(seq) AS oldest_seq FROM envelopes
-WHERE stream = :stream AND seq > :seq
+WHERE stream = :stream AND last_seq > :seq
+  AND seq >= COALESCE((SELECT MAX(f.seq) FROM envelopes AS f WHERE f.stream = :stream AND f.seq <= :seq), 0)
 
 -- envelope_delete --
 DELETE FROM envelopes WHERE stream = :stream AND seq = :seq

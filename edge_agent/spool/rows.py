@@ -141,7 +141,9 @@ def body(db: sqlite3.Connection, envelope: sqlite3.Row) -> bytes | None:
 
 
 def checksum(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+    """Tells damage by a disk, no forgery. SHA-256 because OpenSSL's is three times as fast as hashlib's BLAKE2b
+    where the processor helps; at 256 KiB that is more than SQLite takes."""
+    return hashlib.sha256(data).digest()
 
 
 def chain_hash(sealed: Sealed) -> bytes:

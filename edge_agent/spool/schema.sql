@@ -26,7 +26,7 @@ CREATE TABLE envelopes (
     seq        INTEGER NOT NULL,
     last_seq   INTEGER NOT NULL,
     hash       BLOB    NOT NULL,                    -- what the header of last_seq + 1 names
-    checksum   BLOB    NOT NULL,                    -- BLAKE2b-128 of the body, against a failing disk
+    checksum   BLOB    NOT NULL,                    -- of the body, against a failing disk
     bytes      INTEGER NOT NULL,
     end_offset INTEGER NOT NULL,
     body       INTEGER NOT NULL,

@@ -55,6 +55,7 @@ class SqliteRig:
 
     def _run(self, *statements: str, rows: Sequence[Row] = ()) -> None:
         connection = sqlite3.connect(self._path)
+        connection.execute("PRAGMA synchronous = OFF")
         with connection:
             for statement in statements:
                 connection.execute(statement)

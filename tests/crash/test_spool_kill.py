@@ -23,7 +23,7 @@ from tests.unit.edge_agent.spool.envelopes import SECRET, STREAM, envelope
 
 GROUP = 3
 SIZE = 40_000
-KILLS = 10
+KILLS = 8
 TABLE = TableName(None, None, "visits")
 
 

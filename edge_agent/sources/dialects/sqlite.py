@@ -133,6 +133,8 @@ class Sqlite(Dialect):
             return "this Python has an SQLite library older than 3.37"
         if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
             return "it must name a file, as in sqlite:////folder/file.db"
+        if url.query or url.host or url.username:
+            return "it must hold nothing but the path of the file"
         return None
 
     def identity(self, url: URL) -> str | None:

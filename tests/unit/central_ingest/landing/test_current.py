@@ -122,7 +122,7 @@ def test_a_whole_snapshot_sweeps_what_it_did_not_read() -> None:
         mark(1, 6, "snapshot_end", S1, "1"),
         mark(1, 6, "snapshot_end", S2, 1),
         mark(1, 6, "snapshot_end", None, 1),
-        mark(2, 1, "snapshot_end", S1, 1),
+        mark(2, 9, "snapshot_end", S1, 1),
     ],
     ids=["rows missing", "no count", "no number", "text", "another snapshot", "no snapshot", "another epoch"],
 )
@@ -212,6 +212,41 @@ def test_a_chain_of_key_changes_brings_its_images_along() -> None:
     assert _by_key(lines) == {b"a": "a new life of the old key", b"c": "travels"}
 
 
+def test_the_nearest_image_of_a_chain_counts() -> None:
+    left_out = ["姓名"]
+    lines = [
+        change(1, 1, 0, "c", "a", 姓名="farther"),
+        change(1, 2, 0, "d", "a"),
+        change(1, 2, 1, "c", "b", old_key="a", unchanged=left_out),
+        change(1, 3, 0, "u", "b", 姓名="nearer"),
+        change(1, 4, 0, "d", "b"),
+        change(1, 4, 1, "c", "c", old_key="b", unchanged=left_out),
+    ]
+    assert _by_key(lines) == {b"c": "nearer"}
+
+
+@pytest.mark.parametrize("new", ["a", "b"], ids=["under the same key", "under another key"])
+def test_a_create_in_a_later_batch_takes_over_from_an_old_key_that_stayed_dead(new: str) -> None:
+    lines = [
+        change(1, 1, 0, "c", "a", 姓名="x"),
+        change(1, 2, 0, "d", "a"),
+        change(1, 3, 0, "c", new, old_key="a", unchanged=["姓名"]),
+        change(1, 4, 0, "c", "a" if new == "b" else "b", 姓名="later"),
+    ]
+    assert _by_key(lines)[new.encode()] == "x"
+
+
+def test_of_two_deaths_in_one_batch_the_last_before_the_create_counts() -> None:
+    lines = [
+        change(1, 1, 0, "c", "a", 姓名="first"),
+        change(1, 2, 0, "d", "a"),
+        change(1, 2, 1, "c", "a", 姓名="second"),
+        change(1, 2, 2, "d", "a"),
+        change(1, 2, 3, "c", "b", old_key="a", unchanged=["姓名"]),
+    ]
+    assert _by_key(lines) == {b"b": "second"}
+
+
 def test_two_keys_that_swap_take_each_its_own_image() -> None:
     left_out = ["姓名"]
     lines = [
@@ -263,6 +298,17 @@ def test_rows_read_again_count_once_the_snapshot_is_whole_and_never_twice() -> N
     assert _counted([*lines, mark(1, 6, "snapshot_end", S2, 2)]) == {b"a": 1, b"b": 1}
 
 
+def test_rows_read_of_an_emptied_table_wait_for_the_snapshots_end() -> None:
+    lines = [
+        mark(1, 1, "truncate"),
+        change(1, 2, 0, "c", "a", id=1),
+        mark(1, 3, "snapshot_begin", S1),
+        change(1, 4, 0, "r", "a", id=1),
+    ]
+    assert _counted(lines) == {b"a": 1}
+    assert _counted([*lines, mark(1, 5, "snapshot_end", S1, 1)]) == {b"a": 1}
+
+
 def test_the_first_snapshot_shows_while_it_runs_and_starts_over_when_voided() -> None:
     lines = [
         mark(1, 1, "snapshot_begin", S1),
@@ -277,6 +323,7 @@ def test_the_first_snapshot_shows_while_it_runs_and_starts_over_when_voided() ->
 def test_the_floor_asks_for_no_more_snapshots_than_it_needs() -> None:
     marks = [
         Mark(Version(1, 1), "snapshot_begin", S1),
+        Mark(Version(1, 2), "truncate"),
         Mark(Version(1, 5), "snapshot_end", S1, 4),
         Mark(Version(1, 6), "truncate"),
         Mark(Version(1, 8), "snapshot_begin", S2),
@@ -290,7 +337,7 @@ def test_the_floor_asks_for_no_more_snapshots_than_it_needs() -> None:
 
     assert floor(reversed(marks), reads) == Floor(Version(1, 8), Version(1, 8), None)
     assert asked == [Span(Version(1, 8), Version(1, 9), 7)]
-    assert floor(marks[:4], reads) == Floor(Version(1, 6), Version(1, 1), Version(1, 8))
+    assert floor(marks[:5], reads) == Floor(Version(1, 6), Version(1, 1), Version(1, 8))
     assert floor([], reads) == Floor()
 
 

@@ -54,8 +54,9 @@ WIRE = {
 def database(*statements: str) -> Iterator[tuple[sqlite3.Connection, SqlSource]]:
     """A writer's connection to a new database in which these ran, and a source that reads it."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "h i#s?%.db"
+        path = Path(folder) / "h i#s%20张.db"
         writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("PRAGMA synchronous = OFF")
         for statement in statements:
             writer.execute(statement)
         source = SqlSource("his", f"sqlite:///{path}", statement_seconds_max=60.0)
@@ -199,7 +200,9 @@ key_text = st.sampled_from(["a", "A", "a ", "b", "", "é", "É", "张", "a\0", "
 )
 def test_pages_of_any_key_hold_each_row_once(which: int, rows: list[tuple[Any, ...]], size: int) -> None:
     with database(f"CREATE TABLE visit({KEYED[which]}){SUFFIXES[which]}") as (writer, source):
+        writer.execute("BEGIN")
         writer.executemany("INSERT OR IGNORE INTO visit VALUES(?, ?, ?)", rows)
+        writer.execute("COMMIT")
         stored = writer.execute("SELECT a, b, c FROM visit").fetchall()
         expected = [_long(5, a.encode()) + _long(6, b) + b"\x02" + struct.pack(">q", c) for a, b, c in stored]
         schema = source.describe(VISIT)
@@ -291,7 +294,10 @@ def test_a_generated_column_is_read() -> None:
 
 
 def test_a_page_seeks_in_the_index() -> None:
-    with database("CREATE TABLE visit(a INT NOT NULL, b TEXT NOT NULL, PRIMARY KEY(a, b))") as (writer, source):
+    with database("CREATE TABLE visit(a INT NOT NULL, b TEXT NOT NULL, PRIMARY KEY(a, b))") as (
+        writer,
+        source,
+    ):
         key = source.describe(VISIT).columns
         condition, values = key_range(Sqlite(), key, [1, "x"], [2, "y"])
         plan = writer.execute(

@@ -276,6 +276,16 @@ def test_a_gap_takes_the_place_of_what_is_lost(spool: Spool) -> None:
     assert spool.peek(STREAM, 2) is None
 
 
+def test_a_receipt_inside_a_gap_leaves_the_gap_waiting(spool: Spool) -> None:
+    spool.commit(Work(STREAM, 1, 0, group(0, 2)))
+    lost = gap(1, 2, envelope(2).hash)
+    spool.replace(STREAM, 1, lost)
+    spool.receipt(STREAM, 1, 1, envelope(1).hash, b"")
+    assert spool.backlog(STREAM) == Backlog(1, len(lost.data), 1)
+    spool.receipt(STREAM, 1, 2, envelope(2).hash, b"")
+    assert spool.backlog(STREAM) == Backlog(0, 0, None)
+
+
 def test_a_gap_stands_for_what_was_pruned(spool: Spool) -> None:
     spool.commit(Work(STREAM, 1, 0, group(0, 3)))
     spool.receipt(STREAM, 1, 2, envelope(2).hash, b"")

@@ -18,7 +18,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from edge_agent.spool.records import Backlog, Dropped, Scan, Stored, Work
 from edge_agent.spool.spool import Spool
 from protocol.errors import Transient
-from protocol.limits import MIB
 from protocol.names import Stream
 
 from .envelopes import OTHER, SECRET, STREAM, envelope, gap
@@ -234,7 +233,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
 TestSpoolModel = SpoolMachine.TestCase
 TestSpoolModel.settings = settings(
-    max_examples=10,
+    max_examples=8,
     stateful_step_count=15,
     deadline=None,
     database=None,

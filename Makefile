@@ -1,0 +1,36 @@
+# 归仓 Guicang. `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: setup check test demo format clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml requirements/dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install $(PIP_FLAGS) --no-deps -e .
+	@touch $@
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/python -m pytest
+
+# make demo SECONDS=20 lives for 20 seconds; non-zero if source and lake differ.
+demo: setup
+	$(BIN)/python -m demo $(if $(SECONDS),--seconds $(SECONDS))
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

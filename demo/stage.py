@@ -1,0 +1,171 @@
+"""The stage of the demonstration: both products as they are installed, each a process, on loopback.
+
+It uses nothing but their command lines and the files that they document (`status.json`), as a person would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SITE = "440100-001"
+SITE_NAME = "广州市第一示范医院"
+_STOP_SECONDS = 20
+
+
+class Stage:
+    """One centre with the broker inside, and one hospital's agent, below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data_dir = root / "centre"
+        self.centre_config = root / "central.toml"
+        self.agent_config = root / "agent.toml"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._port = _free_port()
+
+    def set_up(self, database: Path, folder: Path) -> None:
+        """What the two operators type, up to the moment when the agent may run."""
+        self.central("init", "--data-dir", str(self.data_dir))
+        _edit(self.centre_config, "[broker]", f'url = "mqtt://127.0.0.1:{self._port}"')
+        _edit(self.centre_config, "[broker]", f'listen = "127.0.0.1:{self._port}"')
+        token = self.central("invite", SITE, "--name", SITE_NAME).strip()
+        self.start_centre()
+        self.agent(
+            "init",
+            *("--state-dir", str(self.root / "edge"), "--source", "his", "--name", "门诊信息系统"),
+            *("--url", f"sqlite:///{database}", "--include", "*"),
+        )
+        for setting in ("scan_interval_seconds = 0.5", "duty_share_max = 0.8"):
+            _edit(self.agent_config, "[sources.his]", setting)
+        with self.agent_config.open("a", encoding="utf-8") as file:
+            file.write(_exports(folder))
+        self.agent("enrol", token)
+
+    def start_centre(self) -> None:
+        self._start(
+            "centre", "central-ingest", "run", "--embedded-broker", "--config", str(self.centre_config)
+        )
+
+    def start_agent(self) -> None:
+        self._start("agent", "edge-agent", "run", "--config", str(self.agent_config))
+
+    def central(self, *arguments: str) -> str:
+        return _run("central-ingest", *arguments, "--config", str(self.centre_config))
+
+    def agent(self, *arguments: str) -> str:
+        return _run("edge-agent", *arguments, "--config", str(self.agent_config))
+
+    def query_command(self) -> str:
+        """For `tests.compare --query-command`."""
+        program = program_path("central-ingest")
+        return f"{program} query {{sql}} --output {{out}} --config {self.centre_config}"
+
+    def agent_status(self) -> dict[str, Any]:
+        return _read(self.root / "edge" / "status.json")
+
+    def centre_status(self) -> dict[str, Any]:
+        return _read(self.data_dir / "status.json")
+
+    def check_alive(self) -> None:
+        """Raises RuntimeError with the end of its log where a process has died."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                log = (self.root / f"{name}.log").read_text("utf-8", "replace")
+                raise RuntimeError(f"{name} ended with {process.returncode}:\n{log[-2000:]}")
+
+    def close(self) -> None:
+        """Ask both to stop, as an operator would; the agent first."""
+        for name in ("agent", "centre"):
+            process = self._processes.pop(name, None)
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, name: str, program: str, *arguments: str) -> None:
+        log = (self.root / f"{name}.log").open("ab")
+        with log:
+            self._processes[name] = subprocess.Popen(
+                [program_path(program), *arguments], stdout=log, stderr=log, env=_environment()
+            )
+
+
+def program_path(name: str) -> str:
+    """The program as installed beside this interpreter."""
+    return str(Path(sys.executable).parent / name)
+
+
+def wait_for(condition: Any, seconds: float, what: str) -> None:
+    """Poll until `condition()` is true. Raises RuntimeError naming `what` after `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError(f"waited {seconds:.0f} s in vain: {what}")
+        time.sleep(0.2)
+
+
+def _run(program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [program_path(program), *arguments], capture_output=True, text=True, check=False, env=_environment()
+    )
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{program} {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONUTF8": "1"}
+
+
+def _exports(folder: Path) -> str:
+    return f"""
+[sources.exports]
+kind = "files"
+name = "导出文件夹"
+folder = {json.dumps(str(folder), ensure_ascii=False)}
+include = ["*"]
+scan_interval_seconds = 0.5
+duty_share_max = 0.8
+stable_seconds = 0.5
+"""
+
+
+def _edit(path: Path, section: str, line: str) -> None:
+    """Set a key in a section, in place of its commented default."""
+    key = line.partition(" ")[0]
+    lines = path.read_text("utf-8").splitlines()
+    start = lines.index(section)
+    for i in range(start + 1, len(lines)):
+        if lines[i].lstrip("# ").startswith(f"{key} ="):
+            lines[i] = line
+            break
+    else:
+        lines.insert(start + 1, line)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return document
+    except (OSError, ValueError):
+        return {}
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
