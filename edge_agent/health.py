@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import Fault
+from protocol.names import TableName
 
 from . import platform
 from .capture.phases import Phase
-from .capture.runner import Report, Runner
+from .capture.runner import Runner, TableReport
 from .courier import Courier
 from .spool.spool import Spool
 
@@ -24,6 +25,8 @@ FORMAT = 1
 STALE_SECONDS_MIN = 60.0
 """A source is stale when its freshness is older than this and than ten of its scan intervals."""
 FAULTS_SHOWN = 20
+PASSING = frozenset({"GC-2014"})
+"""Faults that pass by themselves: shown, but no alarm. Should one last, the source goes stale."""
 
 
 def fault_json(fault: Fault | None) -> dict[str, str] | None:
@@ -76,14 +79,16 @@ class Health:
         fresh_as_of = self._spool.fresh_as_of(runner.stream) if state else None
         freshness = None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6)
         facts = self._facts["sources"][slug]
-        faults = _faults(runner.report)
+        tables = runner.report.tables.copy()  # capture adds to it meanwhile, on another thread
+        faults = _faults(tables)
+        serious = [f for f in faults if f["code"] not in PASSING]
         code = self._courier.refused.get(slug)
         stale = freshness is None or freshness > max(STALE_SECONDS_MIN, 10 * facts["interval_seconds"])
         return {
             "source": slug,
             "name": facts["name"],
             "kind": facts["kind"],
-            "healthy": not (stale or faults or runner.report.fault or code),
+            "healthy": not (stale or serious or runner.report.fault or code),
             "freshness_seconds": freshness,
             "fresh_as_of": fresh_as_of,
             "epoch": state.epoch if state else None,
@@ -93,28 +98,26 @@ class Health:
             "backlog_bytes": backlog.bytes if backlog else 0,
             "refused": code,
             "fault": fault_json(runner.report.fault),
-            "tables": _tables(runner.report),
+            "tables": _tables(tables),
             "faults": faults[:FAULTS_SHOWN],
         }
 
 
-def _tables(report: Report) -> dict[str, Any]:
-    phases = [t.phase for t in report.tables.values()]
-    reading = [(n, t) for n, t in report.tables.items() if t.phase == Phase.SNAPSHOT and not t.fault]
+def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
+    phases = [t.phase for t in tables.values()]
+    reading = [(n, t) for n, t in tables.items() if t.phase == Phase.SNAPSHOT and not t.fault]
     return {
         "total": len(phases),
         "following": sum(p == Phase.FOLLOW for p in phases),
         "snapshot": [
             {"table": str(name), "rows": t.rows, "rows_estimate": t.rows_estimate} for name, t in reading[:3]
         ],
-        "rows": sum(t.rows for t in report.tables.values()),
+        "rows": sum(t.rows for t in tables.values()),
     }
 
 
-def _faults(report: Report) -> list[dict[str, Any]]:
-    return [
-        {"table": str(name), **(fault_json(t.fault) or {})} for name, t in report.tables.items() if t.fault
-    ]
+def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
+    return [{"table": str(name), **(fault_json(t.fault) or {})} for name, t in tables.items() if t.fault]
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:

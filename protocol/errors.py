@@ -223,6 +223,13 @@ CATALOGUE: dict[str, Advice] = {
         "表 {table} 有一行除大字段外仍达 {bytes} 字节，无法装入一个信封。",
         "请连同表结构一起报告；其他表不受影响。",
     ),
+    "GC-2014": Advice(
+        _R,
+        "The file {file} is still being written.",
+        "Nothing to do: it is read once it has rested.",
+        "文件 {file} 仍在写入中。",
+        "无需处理：静止后即会读取。",
+    ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
         _L,

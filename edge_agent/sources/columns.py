@@ -48,6 +48,9 @@ _NATIVE: dict[Carrier, frozenset[type]] = {
 }
 _NONE = type(None)
 
+_PLAIN_MIN = 1e-4
+"""Smaller floats have a repr with an exponent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -120,9 +123,10 @@ def _clean(carrier: Carrier, wire: pa.DataType, values: Sequence[Any]) -> pa.Arr
 
 
 def _clean_decimals(wire: pa.DataType, values: Sequence[int | float | None]) -> pa.Array:
-    # Arrow refuses digits that do not fit, but wraps around silently where 128 bits overflow on the way.
+    # Arrow refuses digits that do not fit, but 128 bits that overflow on the way wrap around silently, and
+    # 1e-23 becomes 0. Both are out of reach for numbers between these bounds, whose text has no exponent.
     bound = 10 ** (wire.precision - wire.scale)
-    if not all(v is None or -bound < v < bound for v in values):
+    if not all(v is None or v == 0 or _PLAIN_MIN <= abs(v) < bound for v in values):
         raise OverflowError
     return pa.array([None if v is None else repr(v) for v in values], pa.string()).cast(wire)
 

@@ -3,7 +3,7 @@
 Python's csv module in strict mode reads it. Quoted line breaks, doubled quotes and NULs come out as they
 stand; what has no single meaning (text after a closing quote, a quote that never closes, a ragged line) is
 refused. pyarrow.csv guesses there instead: it takes `"ab"c` for abc and drops a blank line that is a row of
-a one-column file; it is about three times as fast, but a guess is no capture (promise 7).
+a one-column file; measured, it is eight times as fast, but a guess is no capture (promise 7).
 
 A blank line is a row of one empty value where there is one column, and no row elsewhere. Error messages of
 the csv module are not passed on: they can hold content. Knows no folders and no stability.

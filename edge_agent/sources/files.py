@@ -188,13 +188,13 @@ class FilesSource:
                     SLICE_BYTES,
                 )
         if _fingerprint(self._table(schema.table).files) != _fingerprint(table.files):
-            raise self._changed()
+            raise Rejected("GC-2014", file=str(schema.table))
 
     @contextmanager
     def _records(self, table: _Table, file: FoundFile) -> Iterator[CsvRecords]:
-        """The file's records. Transient GC-2001 unless it rests, from before the first to after the last."""
+        """The file's records. Rejected GC-2014 unless it rests, from before the first to after the last."""
         if not file.resting:
-            raise Transient("GC-2001", source=self._slug, reason="a file is being written")
+            raise _being_written(file)
         try:
             with open_shared(file.path) as stream:
                 self._compare(file, stream.fileno())
@@ -211,17 +211,18 @@ class FilesSource:
 
     def _compare(self, file: FoundFile, now: Path | int) -> None:
         if FileState.of(os.stat(now)) != file.state:
-            raise self._changed()
-
-    def _changed(self) -> Fault:
-        return Transient("GC-2001", source=self._slug, reason="file changed while read")
+            raise _being_written(file)
 
     def _unreadable(self, file: FoundFile, error: OSError) -> Fault:
         if isinstance(error, FileNotFoundError):
-            return self._changed()
+            return _being_written(file)
         if isinstance(error, PermissionError):
             return Rejected("GC-2003", table=file.name, reason="no permission")
         return Transient("GC-2001", source=self._slug, reason="read error")
+
+
+def _being_written(file: FoundFile) -> Rejected:
+    return Rejected("GC-2014", file=file.name)
 
 
 def _other_columns(file: FoundFile) -> Rejected:

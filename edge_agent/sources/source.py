@@ -83,7 +83,7 @@ class PageLimits:
 
 
 class Source(Protocol):
-    """Faults: Transient GC-2001 (unreachable; retry), Rejected GC-2002 … GC-2011 (this table only)."""
+    """Faults: Transient GC-2001 (unreachable; retry), Rejected GC-2002 … GC-2014 (this table only)."""
 
     def inventory(self) -> list[TableInfo]:
         """Every table that exists and that the account can see, sorted by name. Transient GC-2001/2009."""

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +25,7 @@ from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, Dialect, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.dialects.sqlite import Sqlite
+from edge_agent.sources.reading import Expired, Reading, cause_of
 from edge_agent.sources.slicing import prefix, slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.canonical import decode, encode_rows
@@ -44,8 +45,6 @@ HELD_BYTES_MAX = 32 * MIB
 
 PRESENT_KEYS_MAX = 200
 """Keys per statement: SQLite bounds an expression's depth to 1,000 and Oracle a list to 1,000."""
-
-T = TypeVar("T")
 
 
 class SqlSource:
@@ -105,7 +104,7 @@ class SqlSource:
         with self._reading(table) as reading:
             return self._describe(reading, table)[0]
 
-    def _describe(self, reading: _Reading, table: TableName) -> tuple[TableSchema, bool]:
+    def _describe(self, reading: Reading, table: TableName) -> tuple[TableSchema, bool]:
         """The schema, and whether the database itself enforces its key."""
         found = self._dialect.catalogue(reading.fetch, table)
         if not found:
@@ -153,7 +152,7 @@ class SqlSource:
         return Page(rows, last, full)
 
     def _read_page(
-        self, reading: _Reading, schema: TableSchema, statement: statements.Statement, limits: PageLimits
+        self, reading: Reading, schema: TableSchema, statement: statements.Statement, limits: PageLimits
     ) -> tuple[Rows, bool]:
         """The rows up to the first limit (rows, bytes, time), and whether one was met."""
         layout = self._layout(schema)
@@ -161,7 +160,9 @@ class SqlSource:
         rows_left, bytes_left = limits.rows, limits.bytes
         try:
             with reading.cursor(*statement) as fetch:
-                for piece in slices(fetch, layout.rows, min(limits.rows, CHUNK_ROWS), max(1, limits.bytes // 4)):
+                for piece in slices(
+                    fetch, layout.rows, min(limits.rows, CHUNK_ROWS), max(1, limits.bytes // 4)
+                ):
                     count = prefix(piece, bytes_left)
                     count = count if taken else max(1, count)
                     if count:
@@ -170,7 +171,7 @@ class SqlSource:
                     bytes_left -= weight(piece)
                     if count < piece.count or not rows_left or bytes_left <= 0 or reading.expired():
                         return join(taken), True
-        except _Expired:
+        except Expired:
             if not taken:
                 raise
             return join(taken), True
@@ -188,11 +189,11 @@ class SqlSource:
             raise Rejected("GC-2004", table=str(schema.table))
         return encode_rows(columns)
 
-    def _has_null_key(self, reading: _Reading, schema: TableSchema, key: Sequence[Column]) -> bool:
+    def _has_null_key(self, reading: Reading, schema: TableSchema, key: Sequence[Column]) -> bool:
         # No range ever finds a null, so such rows would be missing without a word.
         return bool(reading.fetch(statements.select_null_key(self._dialect, schema.table, key), ()))
 
-    def _tied(self, reading: _Reading, schema: TableSchema, key: Sequence[Column], last: bytes) -> bool:
+    def _tied(self, reading: Reading, schema: TableSchema, key: Sequence[Column], last: bytes) -> bool:
         # The next page begins beyond this key, and with it beyond every other row that has it.
         sql, values = statements.select_ties(self._dialect, schema.table, key, decode(last))
         return len(reading.rows(sql, values)) > 1
@@ -238,7 +239,7 @@ class SqlSource:
             tuple(self._dialect.carrier(c) for c in columns),
         )
 
-    def _check_definition(self, reading: _Reading, schema: TableSchema) -> bool:
+    def _check_definition(self, reading: Reading, schema: TableSchema) -> bool:
         """Raise Rejected GC-2002/2010 unless the table is still as `schema` says; whether its key is certain."""
         version = (self._generation, reading.fetch(self._dialect.version_sql, ())[0][0])
         known = self._known.get(schema.fingerprint)
@@ -253,13 +254,13 @@ class SqlSource:
     # How it is reached.
 
     @contextmanager
-    def _reading(self, table: TableName | None) -> Iterator[_Reading]:
+    def _reading(self, table: TableName | None) -> Iterator[Reading]:
         """One read transaction, whose driver errors become faults of ours."""
         try:
             self._renew()
             with self._engine.connect() as connection:
                 raw: Any = connection.connection.dbapi_connection
-                reading = _Reading(connection, self._dialect, self._driver_error, self._clock)
+                reading = Reading(connection, self._dialect, self._driver_error, self._clock)
                 try:
                     connection.exec_driver_sql(self._dialect.begin)
                     if self._dialect.blocks_writers(reading.fetch):
@@ -267,7 +268,7 @@ class SqlSource:
                     yield reading
                 finally:
                     self._dialect.arm(raw, None)
-        except _Expired:
+        except Expired:
             raise self._too_long(table) from None
         except (DBAPIError, self._driver_error, OSError) as error:
             raise self._fault(error, table) from None
@@ -279,8 +280,7 @@ class SqlSource:
             self._identity = identity
 
     def _fault(self, error: BaseException, table: TableName | None) -> Fault:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        trouble = self._dialect.trouble(cause)
+        trouble = self._dialect.trouble(cause_of(error))
         if trouble.expired:
             return self._too_long(table)
         if trouble.everywhere or table is None:
@@ -289,65 +289,6 @@ class SqlSource:
 
     def _too_long(self, table: TableName | None) -> Fault:
         return Rejected("GC-2007", table=str(table or self._slug), seconds=f"{self._seconds_max:g}")
-
-
-class _Expired(Exception):
-    """The statement ran as long as it may."""
-
-
-class _Reading:
-    """A read transaction: queries in it, and its time limit if it has one."""
-
-    def __init__(
-        self,
-        connection: sqlalchemy.Connection,
-        dialect: Dialect,
-        driver_error: type[Exception],
-        clock: Callable[[], float],
-    ) -> None:
-        self._connection = connection
-        self._dialect = dialect
-        self._driver_error = driver_error
-        self._clock = clock
-        self._deadline: float | None = None
-
-    def limit(self, raw: Any, seconds: float) -> None:
-        self._deadline = self._clock() + seconds
-        self._dialect.arm(raw, self.expired)
-
-    def expired(self) -> bool:
-        return self._deadline is not None and self._clock() > self._deadline
-
-    def fetch(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """All rows of a catalogue query; text as str."""
-        return [tuple(_decoded(v) for v in row) for row in self.rows(sql, values)]
-
-    def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """All rows of a small query, as the driver gives them."""
-        with self.cursor(sql, values) as fetch:
-            found: list[tuple[Any, ...]] = []
-            while more := fetch(PRESENT_KEYS_MAX):
-                found += more
-            return found
-
-    @contextmanager
-    def cursor(self, sql: str, values: tuple[Any, ...]) -> Iterator[Callable[[int], list[tuple[Any, ...]]]]:
-        """Raw rows of a statement, so many at a time: SQLAlchemy's own rows would cost as much again."""
-        result = self._translated(lambda: self._connection.exec_driver_sql(sql, values))
-        cursor: Any = result.cursor
-        try:
-            yield lambda count: self._translated(lambda: cursor.fetchmany(count))
-        finally:
-            result.close()
-
-    def _translated(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except (DBAPIError, self._driver_error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-            if self._dialect.trouble(cause).expired:
-                raise _Expired from None
-            raise
 
 
 def _address(slug: str, text: str) -> tuple[sqlalchemy.URL, Dialect]:
@@ -373,10 +314,6 @@ def _with_collation(column: Column, key: KeyChoice) -> Column:
 
 def _travels(*names: str) -> bool:
     return not any("\udc80" <= char <= "\udcff" for name in names for char in name)
-
-
-def _decoded(value: Any) -> Any:
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytearray) else value
 
 
 def _longest(column: pa.Array) -> int:

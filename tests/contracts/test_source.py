@@ -34,8 +34,11 @@ UNBOUNDED = b""
 class Rig(Protocol):
     """A table `visit` of two text columns; `keyed`: the first is its key."""
 
-    source: Source
-    table: TableName
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def table(self) -> TableName: ...
 
     def fill(self, rows: Sequence[Row]) -> None:
         """Make these all rows of the table."""

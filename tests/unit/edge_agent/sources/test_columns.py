@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +37,8 @@ CASES: list[tuple[Carrier, Any, Any, tuple[str, bytes] | None]] = [
     (Carrier.DECIMAL, -9999999.99, Decimal("-9999999.99"), None),
     (Carrier.DECIMAL, 7, Decimal("7.00"), None),
     (Carrier.DECIMAL, 1e6, Decimal("1000000.00"), None),
+    (Carrier.DECIMAL, 1.28e-23, None, ("range", b"1.28e-23")),
+    (Carrier.DECIMAL, -0.0, Decimal("0.00"), None),
     (Carrier.DECIMAL, 1.234, None, ("range", b"1.234")),
     (Carrier.DECIMAL, 1e7, None, ("range", b"10000000.0")),
     (Carrier.DECIMAL, float("-inf"), None, ("range", b"-inf")),
@@ -69,28 +72,29 @@ numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
 
 
 @given(
-    st.lists(st.none() | numbers | st.decimals(-9999, 9999, places=2).map(float), max_size=8),
+    st.lists(
+        st.none()
+        | numbers
+        | st.floats(-2, 2).map(lambda f: f * 1e-20)
+        | st.decimals(-9999, 9999, places=2).map(float),
+        max_size=8,
+    ),
     st.integers(1, 38).flatmap(lambda p: st.tuples(st.just(p), st.integers(0, p))),
 )
 def test_a_decimal_is_exact_or_aside(values: list[int | float | None], digits: tuple[int, int]) -> None:
     precision, scale = digits
     array, odd = build(Carrier.DECIMAL, pa.decimal128(precision, scale), values)
     for row, (value, kept) in enumerate(zip(values, array.to_pylist(), strict=True)):
-        exact = None if value is None else _plain_decimal(value)
-        fits = exact is not None and exact.is_finite() and _fits(exact, precision, scale)
+        exact = None if value is None else Decimal(repr(value))
+        fits = exact is not None and exact.is_finite() and _fits(Fraction(exact), precision, scale)
         assert kept == (exact if fits else None)
         expected = None if fits or value is None else ("range", repr(value).encode())
         assert (odd or {}).get(row) == expected
 
 
-def _plain_decimal(value: int | float) -> Decimal:
-    return Decimal(repr(value))
-
-
-def _fits(exact: Decimal, precision: int, scale: int) -> bool:
-    scaled = exact.scaleb(scale) if abs(exact.adjusted()) < 400 else None
-    whole = abs(int(exact * 10**400)) * 10**scale if scaled is not None else 1
-    return whole % 10**400 == 0 and whole // 10**400 < 10**precision
+def _fits(exact: Fraction, precision: int, scale: int) -> bool:
+    scaled = exact * 10**scale
+    return scaled.denominator == 1 and bool(abs(scaled) < 10**precision)
 
 
 def test_asides_of_several_columns_meet_in_their_row() -> None:

@@ -1,0 +1,87 @@
+"""A read transaction of a SQL source: queries in it, and how long they may hold up the database's writers.
+
+Rows come from the driver's cursor as it gives them; SQLAlchemy's own row objects would cost as much again.
+It knows no table, no schema and no fault: `SqlSource` turns the driver's errors into ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from edge_agent.sources.dialects.dialect import Dialect
+
+_FETCH_ROWS = 200
+
+T = TypeVar("T")
+
+
+class Expired(Exception):
+    """The statement ran as long as it may."""
+
+
+class Reading:
+    """A read transaction: queries in it, and its time limit if it has one."""
+
+    def __init__(
+        self,
+        connection: sqlalchemy.Connection,
+        dialect: Dialect,
+        driver_error: type[Exception],
+        clock: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._driver_error = driver_error
+        self._clock = clock
+        self._deadline: float | None = None
+
+    def limit(self, raw: Any, seconds: float) -> None:
+        self._deadline = self._clock() + seconds
+        self._dialect.arm(raw, self.expired)
+
+    def expired(self) -> bool:
+        return self._deadline is not None and self._clock() > self._deadline
+
+    def fetch(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """All rows of a catalogue query; text as str."""
+        return [tuple(_decoded(v) for v in row) for row in self.rows(sql, values)]
+
+    def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """All rows of a small query, as the driver gives them."""
+        with self.cursor(sql, values) as fetch:
+            found: list[tuple[Any, ...]] = []
+            while more := fetch(_FETCH_ROWS):
+                found += more
+            return found
+
+    @contextmanager
+    def cursor(self, sql: str, values: tuple[Any, ...]) -> Iterator[Callable[[int], list[tuple[Any, ...]]]]:
+        """Raw rows of a statement, so many at a time: SQLAlchemy's own rows would cost as much again."""
+        result = self._translated(lambda: self._connection.exec_driver_sql(sql, values))
+        cursor: Any = result.cursor
+        try:
+            yield lambda count: self._translated(lambda: cursor.fetchmany(count))
+        finally:
+            result.close()
+
+    def _translated(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (DBAPIError, self._driver_error) as error:
+            if self._dialect.trouble(cause_of(error)).expired:
+                raise Expired from None
+            raise
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's own error behind SQLAlchemy's."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytearray) else value
