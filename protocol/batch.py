@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from . import ipc
 from .change import OP_CODES, WIRE_EXTRAS, WIRE_SYSTEM, MarkKind
 from .errors import Rejected
-from .limits import BATCH_HEADER_BYTES_MAX, BATCH_ROWS_MAX, PIECE_BYTES
+from .limits import BATCH_EXPANDED_BYTES_MAX, BATCH_HEADER_BYTES_MAX, BATCH_ROWS_MAX, PIECE_BYTES
 from .names import TableName
 from .schema import TableSchema, canonical_json
 
@@ -129,6 +129,8 @@ def wire_schema(schema: TableSchema, extras: tuple[str, ...], dictionaries: tupl
     if len(set(extras)) != len(extras) or not ascending or any(i >= len(source) for i in dictionaries):
         raise Rejected("GC-5006", reason="columns of a batch")
     for i in dictionaries:
+        if not (pa.types.is_string(source[i].type) or pa.types.is_binary(source[i].type)):
+            raise Rejected("GC-5006", reason="a dictionary of other than text")
         source[i] = source[i].with_type(pa.dictionary(pa.int32(), source[i].type))
     return pa.schema(system + source)
 
@@ -181,10 +183,20 @@ def decode_batch(inner: bytes, schema_of: Callable[[bytes], TableSchema | None])
     rows = ipc.decode(body, wire_schema(schema, header.extras, header.dictionaries))
     if rows.num_rows != header.rows:
         raise Rejected("GC-5006", reason="rows of a batch")
+    if sum(map(_expanded_bytes, rows.columns)) > BATCH_EXPANDED_BYTES_MAX:
+        raise Rejected("GC-5007", reason="dictionary")
     ops = rows.column(0)
     if ops.null_count or rows.column(1).null_count or not pc.all(pc.is_in(ops, _ROW_OPS)).as_py():
         raise Rejected("GC-5006", reason="system column")
     return Batch(header, schema, rows)
+
+
+def _expanded_bytes(array: pa.Array) -> int:
+    """Bytes of a dictionary column's values, each as often as it stands; 0 for other columns."""
+    if not pa.types.is_dictionary(array.type):
+        return 0
+    lengths = pc.binary_length(array.dictionary).cast(pa.int64()).take(array.indices)
+    return pc.sum(lengths).as_py() or 0
 
 
 def encode_mark(header: MarkHeader) -> bytes:

@@ -15,6 +15,9 @@ PLAIN_BYTES_MAX = 8 * MIB
 BATCH_PLAIN_BYTES_TARGET = 1 * MIB
 """Where a batch is cut. Chinese visit rows shrink about fourfold: MQTT is fastest at 128-512 KiB."""
 
+BATCH_EXPANDED_BYTES_MAX = 32 * MIB
+"""Text and bytes of one batch once its dictionaries are written out: 65,536 rows may all name one long value."""
+
 BATCH_ROWS_MAX = 65_536
 """Rows of one batch, so that ordinals and per-row work of one envelope stay bounded."""
 
