@@ -125,20 +125,7 @@ def _line(hospital: Hospital, agent: dict[str, Any], centre: dict[str, Any]) -> 
 def _settle(stage: Stage) -> None:
     """Wait until all that was captured after this moment's scans has its receipt and has landed."""
     since = time.time_ns() // 1000
-
-    def settled() -> bool:
-        stage.check_alive()
-        agent, centre = stage.agent_status(), stage.centre_status()
-        sources = agent.get("sources", [])
-        fresh = sources and all((s["fresh_as_of"] or 0) > since and not s["backlog_bytes"] for s in sources)
-        seqs = {s["source"]: s["head_seq"] for s in sources}
-        got = {s["source"]: s["seq"] for s in centre.get("streams", [])}
-        landed = (
-            centre and not centre["journal"]["not_landed_bytes"] and not centre["landing"]["pending_rows"]
-        )
-        return bool(fresh and landed and seqs == got and centre["time"] > agent["time"])
-
-    wait_for(settled, SETTLE_SECONDS, "the last changes did not arrive")
+    wait_for(lambda: stage.settled_since(since), SETTLE_SECONDS, "the last changes did not arrive")
 
 
 def _compare(stage: Stage, database: Path, folder: Path) -> int:

@@ -21,21 +21,24 @@ _STOP_SECONDS = 20
 
 
 class Stage:
-    """One centre with the broker inside, and one hospital's agent, below `root`."""
+    """One centre and one hospital's agent below `root`; the broker is inside the centre unless `broker_port`
+    names another one on loopback."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, broker_port: int | None = None) -> None:
         self.root = root
         self.data_dir = root / "centre"
         self.centre_config = root / "central.toml"
         self.agent_config = root / "agent.toml"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = _free_port()
+        self._embedded = broker_port is None
+        self._port = broker_port or _free_port()
 
     def set_up(self, database: Path, folder: Path) -> None:
         """What the two operators type, up to the moment when the agent may run."""
         self.central("init", "--data-dir", str(self.data_dir))
         _edit(self.centre_config, "[broker]", f'url = "mqtt://127.0.0.1:{self._port}"')
-        _edit(self.centre_config, "[broker]", f'listen = "127.0.0.1:{self._port}"')
+        if self._embedded:
+            _edit(self.centre_config, "[broker]", f'listen = "127.0.0.1:{self._port}"')
         token = self.central("invite", SITE, "--name", SITE_NAME).strip()
         self.start_centre()
         self.agent(
@@ -74,12 +77,32 @@ class Stage:
     def centre_status(self) -> dict[str, Any]:
         return _read(self.data_dir / "status.json")
 
+    def settled_since(self, since: int) -> bool:
+        """Whether every source was scanned completely after `since` (UTC microseconds), and all that was found
+        has its receipt and has landed."""
+        self.check_alive()
+        agent, centre = self.agent_status(), self.centre_status()
+        sources = agent.get("sources", [])
+        if not sources or not centre:
+            return False
+        fresh = all((s["fresh_as_of"] or 0) > since and not s["backlog_bytes"] for s in sources)
+        sent = {s["source"]: s["head_seq"] for s in sources}
+        got = {s["source"]: s["seq"] for s in centre["streams"]}
+        waiting = centre["journal"]["not_landed_bytes"] or centre["landing"]["pending_rows"]
+        return fresh and sent == got and not waiting and centre["time"] > agent["time"]
+
     def check_alive(self) -> None:
         """Raises RuntimeError with the end of its log where a process has died."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 log = (self.root / f"{name}.log").read_text("utf-8", "replace")
                 raise RuntimeError(f"{name} ended with {process.returncode}:\n{log[-2000:]}")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a power cut would: `agent` or `centre`."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
 
     def close(self) -> None:
         """Ask both to stop, as an operator would; the agent first."""
