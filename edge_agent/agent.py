@@ -15,6 +15,7 @@ import os
 import random
 import secrets
 import time
+from pathlib import Path
 
 from protocol import VERSION, topics
 from protocol.enrolment import Token
@@ -35,6 +36,7 @@ from .epochs import Epochs
 from .health import Health, write_status
 from .identity import Centre, Grants, Identity, StateDir
 from .sources.files import FilesSource
+from .sources.hints import FolderHints
 from .sources.registry import open_source
 from .sources.settings import FilesSettings, SqlSettings
 from .spool.spool import Spool
@@ -133,6 +135,8 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         log.info("agent %s starts with %d sources", self._identity.agent, len(self._runners))
+        await asyncio.to_thread(self._epochs.check)
+        hints = self._watch_folders(asyncio.get_running_loop())
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -145,10 +149,27 @@ class Agent:
                 for task in tasks:
                     task.cancel()
         finally:
+            for one in hints:
+                await asyncio.to_thread(one.close)
             for runner in self._runners.values():
                 await runner.close()
             self._spool.close()
             log.info("agent stopped")
+
+    def _watch_folders(self, loop: asyncio.AbstractEventLoop) -> list[FolderHints]:
+        """A change in a folder wakes its scan once the file can have come to rest."""
+
+        def hints_of(folder: str, seconds: float, runner: Runner) -> FolderHints:
+            def hint() -> None:
+                loop.call_soon_threadsafe(loop.call_later, seconds, runner.hint)
+
+            return FolderHints(Path(folder), hint)
+
+        return [
+            hints_of(settings.folder, settings.stable_seconds, self._runners[slug])
+            for slug, settings in self._config.sources.items()
+            if isinstance(settings, FilesSettings)
+        ]
 
     async def _watch(self) -> None:
         """Once a second: requests, status; less often, the centre hears of it."""

@@ -37,9 +37,13 @@ class Epochs:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            for source in self._sources:
-                await asyncio.to_thread(self._check, source)
+            await asyncio.to_thread(self.check)
             await asyncio.sleep(CHECK_SECONDS)
+
+    def check(self) -> None:
+        """Open an epoch for every source that needs one and has a grant for it."""
+        for source in self._sources:
+            self._check(source)
 
     def _check(self, source: str) -> None:
         stream = self._grants.stream(source)
