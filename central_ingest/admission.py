@@ -40,7 +40,7 @@ class _Draft:
     def hash_at(self, seq: int) -> bytes | None:
         for head, _ in reversed(self.admitted):
             if head.seq == seq:
-                return head.hash
+                return head.chain
         return self.tenure.hash_at(seq)
 
 
@@ -58,13 +58,14 @@ class Admission:
         envelope = parse(data)
         header = envelope.header
         member = self._member(agent, header)
+        suite = self._suites[member.suite]
         tenure = self._roster.tenure(header.stream)
         if tenure is None or tenure.agent != agent:
+            verify(envelope, suite, member.public)
             raise _ungranted(header)
         draft = self._drafts.get(header.stream)
         if draft is None:
             draft = _Draft(tenure, tenure.head, tenure.public, [])
-        suite = self._suites[member.suite]
         self._verify(envelope, suite, member, draft)
         digest = envelope.digest(suite)
         verdict = judge(draft.head, header, digest, draft.hash_at)

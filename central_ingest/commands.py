@@ -14,12 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import pyarrow as pa
 import pyarrow.csv
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from protocol import VERSION
 from protocol.enrolment import Token
@@ -44,8 +45,11 @@ app = typer.Typer(
     help="归仓中心端：验证、去重、入库，并以签名回执应答。\n\n"
     "The data centre's end: verifies, de-duplicates, lands, and answers with signed receipts.",
 )
-console = Console()
-errors = Console(stderr=True)
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""click's; newer typers carry a click of their own, so it is not imported."""
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="配置文件 configuration file")]
 JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print facts as JSON")]
@@ -54,18 +58,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print fact
 def run() -> None:
     """Run the command line. Known faults become two lines and an exit code."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as e:
-        sys.exit(e.exit_code)
-    except click.exceptions.Abort:
+        code = app(standalone_mode=False)  # what `typer.Exit` carried
+    except typer.Abort:
         sys.exit(EX_USAGE)
-    except click.ClickException as e:
+    except _UsageError as e:
         e.show()
         sys.exit(EX_USAGE)
     except Fault as fault:
-        errors.print(f"[red]{fault.code}[/red] {fault.what_zh}\n        {fault.what}", highlight=False)
-        errors.print(f"     → {fault.todo_zh}\n       {fault.todo}", highlight=False)
+        what, todo = (
+            escape(f"{fault.what_zh}\n        {fault.what}"),
+            escape(f"{fault.todo_zh}\n       {fault.todo}"),
+        )
+        errors.print(f"[red]{fault.code}[/red] {what}\n     → {todo}", highlight=False, soft_wrap=True)
         sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
+    sys.exit(code or 0)
 
 
 def _wall() -> int:
@@ -81,7 +87,7 @@ def init(
     if config.exists():
         raise Permanent("GC-1005", path=str(config))
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(SAMPLE.format(data_dir=json.dumps(str(data_dir))), "utf-8")
+    config.write_text(SAMPLE.format(data_dir=json.dumps(str(data_dir), ensure_ascii=False)), "utf-8")
     loaded = configuration.load(config)
     data_dir.mkdir(parents=True, exist_ok=True)
     KeyStore(loaded.keys_dir).create()
@@ -196,12 +202,14 @@ def _print_status(said: dict[str, Any], running: bool) -> None:
     if said["fault"]:
         f = said["fault"]
         console.print(
-            f"  [red]{f['code']}[/red] {f['what_zh']} {f['what']}\n    → {f['todo_zh']} {f['todo']}"
+            f"  [red]{f['code']}[/red] {escape(f['what_zh'])} {escape(f['what'])}\n"
+            f"    → {escape(f['todo_zh'])} {escape(f['todo'])}"
         )
     _print_streams(said)
     for parked in said["parked"]:
         console.print(
-            f"  [red]暂停入库 parked[/red] {parked['stream']} {parked['path']}: {parked['code']} {parked['reason']}",
+            f"  [red]暂停入库 parked[/red] {parked['stream']} {parked['path']}: "
+            f"{parked['code']} {escape(parked['reason'])}",
             highlight=False,
         )
 
@@ -226,7 +234,7 @@ def _print_streams(said: dict[str, Any]) -> None:
             if s["healthy"]
             else "[yellow]需关注 degraded[/yellow]"
         )
-        site = f"{s['site']} {s['name']}".strip()
+        site = escape(f"{s['site']} {s['name']}".strip())
         table.add_row(site, s["source"], fresh, str(s["tables"]), f"{s['epoch']}/{s['seq']}", state)
     console.print(table)
 
@@ -254,12 +262,12 @@ def sites(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> N
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
     for one in facts:
-        console.print(f"[bold]{one['site']}[/bold] {one['name']}", highlight=False)
+        console.print(f"[bold]{one['site']}[/bold] {escape(one['name'])}", highlight=False)
         for a in one["agents"]:
             since = datetime.fromtimestamp(a["enrolled"] / 1e6).astimezone()
             state = "[red]已吊销 revoked[/red]" if a["revoked"] else "[green]有效 active[/green]"
             console.print(
-                f"  {a['agent']}  v{a['version']}  注册 enrolled {since:%Y-%m-%d %H:%M %z}  {state}",
+                f"  {a['agent']}  v{escape(a['version'])}  注册 enrolled {since:%Y-%m-%d %H:%M %z}  {state}",
                 highlight=False,
             )
         if not one["agents"]:
@@ -362,9 +370,9 @@ def query(
         return
     table = Table()
     for name in rows.column_names:
-        table.add_column(name)
+        table.add_column(Text(name))
     for row in rows.slice(0, limit).to_pylist():
-        table.add_row(*(_cell(v) for v in row.values()))
+        table.add_row(*(Text(_cell(v)) for v in row.values()))
     console.print(table)
     console.print(f"{rows.num_rows:,} 行 rows", highlight=False)
 

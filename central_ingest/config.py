@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from protocol.errors import Permanent
 
@@ -118,6 +118,10 @@ def load(path: Path) -> Config:
         document: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise Permanent("GC-1001", path=str(path), command="central-ingest") from None
+    except OSError as e:
+        raise Permanent("GC-1003", path=str(path), key="--config", problem=str(e.strerror).lower()) from None
+    except UnicodeDecodeError:
+        raise Permanent("GC-1002", path=str(path), line="?") from None
     except tomllib.TOMLDecodeError as e:
         line = str(e).rpartition("line ")[2].partition(",")[0]
         raise Permanent("GC-1002", path=str(path), line=line if line.isdigit() else "?") from None
@@ -127,6 +131,9 @@ def load(path: Path) -> Config:
         first = e.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise Permanent("GC-1003", path=str(path), key=key, problem=first["msg"].lower()) from None
+    except SettingsError as e:  # a variable of the environment that should hold a whole section
+        key = str(e).partition('"')[2].partition('"')[0]
+        raise Permanent("GC-1003", path="the environment", key=key, problem="not JSON") from None
 
 
 SAMPLE = """\

@@ -46,10 +46,8 @@ def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any
     for tenure in sorted(roster.tenures(), key=lambda t: t.stream):
         stream = tenure.stream
         heard, status = fleet.get(tenure.agent, (0, {}))
-        said: dict[str, Any] = next(
-            (s for s in status.get("sources", []) if s.get("source") == stream.source), {}
-        )
-        fresh_as_of = said.get("fresh_as_of")
+        said = _said(status, stream.source)
+        fresh_as_of = _number(said.get("fresh_as_of"))
         lines.append(
             {
                 "site": stream.site,
@@ -64,11 +62,24 @@ def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any
                 "heard": heard or None,
                 "silent": now - heard > QUIET_MICROS,
                 "freshness_seconds": None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6),
-                "backlog_bytes": said.get("backlog_bytes"),
-                "healthy": bool(said.get("healthy", False)),
+                "backlog_bytes": _number(said.get("backlog_bytes")),
+                "healthy": said.get("healthy") is True,
             }
         )
     return lines
+
+
+def _said(status: dict[str, Any], source: str) -> dict[str, Any]:
+    """What an agent says of a source. It may say anything: nothing in it is taken for granted."""
+    sources = status.get("sources")
+    for one in sources if isinstance(sources, list) else []:
+        if isinstance(one, dict) and one.get("source") == source:
+            return one
+    return {}
+
+
+def _number(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from protocol.errors import Permanent, Rejected
@@ -55,12 +56,7 @@ class KeyStore:
         path = self._directory / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            key = PrivateKey(kind, secrets.token_bytes(KEY_BYTES))
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(key.to_text())
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(path, PrivateKey(kind, secrets.token_bytes(KEY_BYTES)))
         return self._read(name, kind)
 
     def _read(self, name: str, kind: KeyKind) -> PrivateKey:
@@ -71,6 +67,25 @@ class KeyStore:
             return PrivateKey.from_text(path.read_text("ascii"), kind)
         except (OSError, Rejected, UnicodeDecodeError):
             raise Permanent("GC-1007", path=str(path)) from None
+
+
+def _write_new(path: Path, key: PrivateKey) -> None:
+    """Whole and durable, or not at all: what is sealed to a key that a power cut took is lost. Whoever was
+    faster made the key that counts."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key.to_text())
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+    for directory in (path.parent, path.parent.parent):
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 class LiveOpener:

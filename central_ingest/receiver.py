@@ -99,9 +99,19 @@ class Receiver:
             await asyncio.sleep(self._tick_seconds)
             self._arrived.clear()
             arrivals, self._inbox = self._inbox, []
-            out = await asyncio.to_thread(self._reception.process, arrivals)
+            out = await self._process(arrivals)
             self._journaled()
             await self._publish(out)
+
+    async def _process(self, arrivals: list[tuple[str, bytes]]) -> list[Outgoing]:
+        """A tick that has begun is seen to its end, also when we are stopped meanwhile: its thread is at work
+        on journal and ledger, which are closed after us."""
+        tick = asyncio.create_task(asyncio.to_thread(self._reception.process, arrivals))
+        try:
+            return await asyncio.shield(tick)
+        except asyncio.CancelledError:
+            await tick
+            raise
 
     async def _announce(self) -> None:
         while True:

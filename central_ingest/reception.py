@@ -68,7 +68,8 @@ class Reception:
         self._metrics = metrics
         self._wall = wall
         self._sessions: dict[str, str] = {}
-        self._told: dict[tuple[str, Stream], tuple[str, int]] = {}
+        self._told: dict[str, dict[Stream, tuple[str, int]]] = {}
+        """By agent: the last word about each stream in its present session, so that it is said once."""
         self._admitted: list[bytes] = []
         self._answer: set[Stream] = set()
         self._out: list[Outgoing] = []
@@ -184,29 +185,35 @@ class Reception:
         tenure = self._roster.tenure(stream)
         if tenure is None or (session := self._sessions.get(tenure.agent)) is None:
             return
-        word = (session, tenure.head.seq + 1)
-        if self._told.get((tenure.agent, stream)) != word:
-            self._told[tenure.agent, stream] = word
+        if self._is_news(tenure.agent, stream, ("", tenure.head.seq + 1)):
             self._say(tenure.agent, self._receipts.expected(tenure, session, len(self._sessions)))
 
     def _refuse(self, agent: str, stream: Stream, code: str) -> None:
         session = self._sessions.get(agent)
-        if session is None or self._told.get((agent, stream)) == (session + code, 0):
+        if session is None or not self._is_news(agent, stream, (code, 0)):
             return
-        self._told[agent, stream] = (session + code, 0)
         tenure = self._roster.tenure(stream)
         epoch = tenure.head.epoch if tenure else 0
         self._say(agent, self._receipts.refusal(agent, session, stream, epoch, code))
+
+    def _is_news(self, agent: str, stream: Stream, word: tuple[str, int]) -> bool:
+        told = self._told.setdefault(agent, {})
+        if told.get(stream) == word:
+            return False
+        told[stream] = word
+        return True
 
     # hello
 
     def _hello(self, member: Member, hello: Hello) -> None:
         if hello.agent != member.agent:
             raise Rejected("GC-5003", agent=member.agent)
+        if self._sessions.get(member.agent) != hello.session:
+            self._told.pop(member.agent, None)
         self._sessions[member.agent] = hello.session
-        said = {s.source: s.epoch for s in hello.streams}
+        said: dict[str, int] = {}
         for head in hello.streams:
-            self._greet(member, head)
+            said[head.source] = max(said.get(head.source, 0), self._greet(member, head))
         for source in hello.wants:
             stream = Stream(member.site, source)
             grant = self._grants.issue(stream, member, said.get(source, 0), self._wall())
@@ -215,20 +222,22 @@ class Reception:
             else:
                 self._say(member.agent, grant)
 
-    def _greet(self, member: Member, said: StreamHead) -> None:
+    def _greet(self, member: Member, said: StreamHead) -> int:
+        """Answer for one stream; returns the epoch that its grant proves, 0 where it proves none."""
         stream = Stream(said.site, said.source)
         try:
             epoch = self._grants.check(said, member)
         except Rejected:
             self._refuse(member.agent, stream, "GC-5004")
-            return
+            return 0
         tenure = self._roster.tenure(stream)
         if tenure is None or epoch > tenure.head.epoch:
             tenure = self._begin(stream, epoch, member)
         elif epoch < tenure.head.epoch or tenure.agent != member.agent:
             self._refuse(member.agent, stream, "GC-3007")
-            return
+            return epoch
         self._receipt(tenure)
+        return epoch
 
     def _begin(self, stream: Stream, epoch: int, member: Member) -> Tenure:
         """The first use of a grant: durable before anything of the epoch is admitted."""

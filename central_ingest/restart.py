@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from protocol.delivery import advance
-from protocol.envelope import Kind, Rotation, parse
+from protocol.delivery import Head, advance
+from protocol.envelope import Header, Kind, Rotation, parse
 from protocol.signing import Suite
 
 from .journal.journal import Journal
@@ -38,17 +38,18 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
         envelope = parse(entry.envelope)
         header = envelope.header
         tenure = roster.tenure(header.stream)
-        follows = tenure is not None and (header.epoch, header.seq) == (
-            tenure.head.epoch,
-            tenure.head.seq + 1,
-        )
-        if tenure is None or not follows:
+        if tenure is None or not _follows(tenure.head, header):
             continue
         digest = envelope.digest(suites[header.suite])
         tenure.advance(advance(header, digest), len(entry.envelope), entry.received)
         if header.kind is Kind.ROTATION:
             tenure.public = Rotation.from_bytes(header.extension).public
     return roster
+
+
+def _follows(head: Head, header: Header) -> bool:
+    """Whether a journaled envelope moved this head. A gap may begin in what was admitted before."""
+    return header.epoch == head.epoch and header.seq <= head.seq + 1 <= header.last_seq
 
 
 def refresh_members(roster: Roster, ledger: Ledger) -> None:

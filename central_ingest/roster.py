@@ -40,11 +40,12 @@ class Tenure:
     hashes: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
 
     def hash_at(self, seq: int) -> bytes | None:
-        """The hash admitted at `seq`, None where it is no longer known."""
-        return self.head.hash if seq == self.head.seq else self.hashes.get(seq)
+        """The hash admitted at `seq`, None where it is no longer known. Where a gap ends it is the hash of what
+        was lost, which the agent knows and the next header names."""
+        return self.head.chain if seq == self.head.seq else self.hashes.get(seq)
 
     def advance(self, head: Head, size: int, received: int) -> None:
-        self.hashes[self.head.seq] = self.head.hash
+        self.hashes[self.head.seq] = self.head.chain
         while len(self.hashes) > HASHES_KEPT:
             self.hashes.popitem(last=False)
         self.head, self.received = head, received

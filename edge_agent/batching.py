@@ -19,7 +19,14 @@ from protocol.canonical import Aside
 from protocol.change import ASIDE, ASIDE_LARGE, KEY, OP_CODES, Op
 from protocol.envelope import Kind
 from protocol.errors import Rejected
-from protocol.limits import BATCH_PLAIN_BYTES_TARGET, BATCH_ROWS_MAX, PIECE_BYTES, VALUE_INLINE_BYTES_MAX
+from protocol.limits import (
+    BATCH_EXPANDED_BYTES_MAX,
+    BATCH_PLAIN_BYTES_TARGET,
+    BATCH_ROWS_MAX,
+    ENVELOPE_BYTES_MAX,
+    PIECE_BYTES,
+    VALUE_INLINE_BYTES_MAX,
+)
 from protocol.names import Stream
 from protocol.schema import TableSchema
 from protocol.sealing import Place, Recipient, Sealed, entropy_bytes, seal
@@ -29,6 +36,8 @@ from .sources.source import Rows
 
 DICTIONARY_ROWS_MIN = 64
 """Below it a dictionary costs more than it saves."""
+FLAGS_BYTES_MAX = 4_096
+"""What the flags and the position of a group's last envelope may add to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +240,10 @@ class GroupBuilder:
         if len(inner) <= BATCH_PLAIN_BYTES_TARGET // 2:
             return True
         try:
-            self._seal_now(Kind.BATCH, inner)
+            sealed = self._seal_now(Kind.BATCH, inner)
         except Rejected:
             return False
-        return True
+        return len(sealed.data) + FLAGS_BYTES_MAX <= ENVELOPE_BYTES_MAX
 
     def _halve(self, changes: Changes) -> None:
         if changes.count == 1:
@@ -276,7 +285,17 @@ def _cut(changes: Changes) -> Iterator[Changes]:
     row_bytes = max(1, changes.rows.nbytes // changes.count + 24)
     rows = min(BATCH_ROWS_MAX, max(1, BATCH_PLAIN_BYTES_TARGET // row_bytes))
     for start in range(0, changes.count, rows):
-        yield changes.slice(start, min(rows, changes.count - start))
+        yield from _evened(changes.slice(start, min(rows, changes.count - start)))
+
+
+def _evened(part: Changes) -> Iterator[Changes]:
+    """A part whose rows are much longer than the others' is halved: a receiver bounds what a batch expands to."""
+    if part.count == 1 or part.rows.nbytes <= BATCH_EXPANDED_BYTES_MAX // 4:
+        yield part
+        return
+    half = part.count // 2
+    yield from _evened(part.slice(0, half))
+    yield from _evened(part.slice(half, part.count - half))
 
 
 def _compact(array: pa.Array, rows: int) -> pa.Array:

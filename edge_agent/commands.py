@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from protocol import VERSION
 from protocol.enrolment import Token
@@ -26,6 +26,9 @@ from .sources.registry import open_source
 from .sources.source import Source, TableInfo, Way
 
 EX_USAGE, EX_CONFIG = 64, 78
+
+_Misuse: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""Newer versions of typer bring a click of their own, so the class is not that of the package `click`."""
 
 app = typer.Typer(
     add_completion=False,
@@ -46,22 +49,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print fact
 def run() -> None:
     """Run the command line. Known faults become two lines and an exit code."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as e:
-        sys.exit(e.exit_code)
-    except click.exceptions.Abort:
+        code = app(standalone_mode=False)  # click gives the code of an Exit, it does not raise it
+    except typer.Abort:
         sys.exit(EX_USAGE)
-    except click.ClickException as e:
+    except _Misuse as e:
         e.show()
         sys.exit(EX_USAGE)
     except Fault as fault:
         tell(fault)
         sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def tell(fault: Fault) -> None:
-    errors.print(f"[red]{fault.code}[/red] {fault.what_zh}\n        {fault.what}", highlight=False)
-    errors.print(f"     → {fault.todo_zh}\n       {fault.todo}", highlight=False)
+    """What happened and what to do. Names may hold what looks like markup."""
+    what, what_zh = escape(fault.what), escape(fault.what_zh)
+    errors.print(f"[red]{fault.code}[/red] {what_zh}\n        {what}", highlight=False, soft_wrap=True)
+    errors.print(
+        f"     → {fault.todo_zh}\n       {fault.todo}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 @app.command()
@@ -95,7 +101,7 @@ def init(
     state = StateDir(state_dir)
     state.root.mkdir(parents=True, exist_ok=True)
     identity = state.make_identity()
-    console.print(f"已写入配置 wrote [bold]{config}[/bold]", highlight=False)
+    console.print(f"已写入配置 wrote [bold]{escape(str(config))}[/bold]", highlight=False)
     console.print(f"代理编号 agent id  {identity.agent}", highlight=False)
     for slug in loaded.sources:
         infos = _look(loaded, slug, quiet=True)
@@ -216,7 +222,8 @@ def _look(loaded: Config, slug: str, *, quiet: bool) -> list[TableInfo]:
         source.close()
     for info in infos:
         rows = "?" if info.rows_estimate is None else f"{info.rows_estimate:,}"
-        console.print(f"  {info.name}  ({len(info.columns)} 列 columns, {rows} 行 rows)", highlight=False)
+        line = f"  {info.name}  ({len(info.columns)} 列 columns, {rows} 行 rows)"
+        console.print(line, highlight=False, markup=False)
     return infos
 
 
@@ -263,11 +270,12 @@ def _print_check(facts: list[dict[str, Any]]) -> None:
         captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
         rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
         console.print(
-            f"{captured}  [bold]{one['source']}  {one['table']}[/bold]  {rows} 行 rows", soft_wrap=True
+            f"{captured}  [bold]{one['source']}  {escape(one['table'])}[/bold]  {rows} 行 rows",
+            soft_wrap=True,
         )
-        key = ", ".join(one["key"]) or "无 none"
+        key = escape(", ".join(one["key"])) or "无 none"
         if one["fault"]:
-            console.print(f"    [red]{one['fault']}[/red]", soft_wrap=True, highlight=False)
+            console.print(f"    [red]{escape(one['fault'])}[/red]", soft_wrap=True, highlight=False)
         else:
             way, guarantee = words[one["way"]], words[one["guarantee"]]
             console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)

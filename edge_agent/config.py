@@ -7,18 +7,22 @@ key, and exit code 78. Nothing is captured until a person has filled `include`.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from protocol.errors import Permanent
 
 from . import platform
 from .sources.settings import SourceSettings
+
+_File = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+"""A file, or "" for none."""
 
 
 class Section(BaseModel):
@@ -36,10 +40,10 @@ class LinkSection(Section):
     broker: str = ""
     username: str = ""
     password: str = ""
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    password_file: _File = None
+    ca_file: _File = None
+    cert_file: _File = None
+    key_file: _File = None
 
 
 class SpoolSection(Section):
@@ -84,14 +88,19 @@ def load(path: Path) -> Config:
     except FileNotFoundError:
         raise Permanent("GC-1001", path=str(path), command="edge-agent") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        line = str(e).rpartition("line ")[2].partition(",")[0]
-        raise Permanent("GC-1002", path=str(path), line=line if line.isdigit() else "?") from None
+        raise Permanent("GC-1002", path=str(path), line=_line_of(e)) from None
     except OSError as e:
         raise Permanent("GC-1003", path=str(path), key="(file)", problem=type(e).__name__) from None
     try:
         return Config(**document)
     except ValidationError as e:
         raise _wrong_key(path, e, document) from None
+
+
+def _line_of(error: ValueError) -> str:
+    """The number in tomllib's message; a document that ends too early has none."""
+    found = re.search(r"at line (\d+)", str(error))
+    return found[1] if found else "?"
 
 
 def _wrong_key(path: Path, error: ValidationError, document: Mapping[str, Any]) -> Permanent:
@@ -106,7 +115,8 @@ def _wrong_key(path: Path, error: ValidationError, document: Mapping[str, Any]) 
         "missing": "it is missing",
         "union_tag_not_found": "`kind` is missing (sql or files)",
         "union_tag_invalid": "`kind` must be sql or files",
-    }.get(first["type"], first["msg"].removeprefix("Value error, ").lower())
+    }.get(first["type"], first["msg"].removeprefix("Value error, "))
+    problem = problem[:1].lower() + problem[1:]
     return Permanent("GC-1003", path=str(path), key=".".join(parts), problem=problem)
 
 

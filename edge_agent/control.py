@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,14 +35,29 @@ def leave(directory: Path, request: Request) -> None:
 
 
 def take(directory: Path) -> Iterator[Request]:
-    """The requests that wait, oldest first, each removed as it is given. What is no request is removed too."""
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.glob("*.json"), key=lambda p: p.stat().st_mtime_ns):
-        try:
-            request = Request(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            request = None
-        path.unlink(missing_ok=True)
-        if request is not None and request.action in ACTIONS:
-            yield request
+    """The requests that wait, oldest first, each removed as it is given. What is no request is removed too; what
+    cannot be removed is not done, or it would be done again every second."""
+    directory.mkdir(parents=True, exist_ok=True)  # ours, before a person at the command line makes it his
+    for path in sorted(directory.glob("*.json"), key=_age):
+        request = _read(path)
+        with suppress(OSError):
+            path.unlink()
+            if request is not None:
+                yield request
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read(path: Path) -> Request | None:
+    try:
+        match json.loads(path.read_text("utf-8")):
+            case {"action": str() as action, "source": str() as source, "table": None | str() as table}:
+                return Request(action, source, table) if action in ACTIONS else None
+    except (OSError, ValueError, RecursionError):
+        pass
+    return None

@@ -79,6 +79,7 @@ class Courier:
         self._instance = ""
         self._greeted_at = 0.0
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._sending: set[asyncio.Task[None]] = set()
         self.connected = False
@@ -89,12 +90,8 @@ class Courier:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
-
-        def woken() -> None:
-            loop.call_soon_threadsafe(self._wake.set)
-
-        self._spool.subscribe(woken)
+        self._loop = asyncio.get_running_loop()
+        self._spool.subscribe(lambda: self._from_any_thread(self._wake.set))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen())
@@ -117,7 +114,14 @@ class Courier:
             log.debug("the state could not be told")
 
     def epoch_opened(self) -> None:
-        """A stream has a new epoch: it is announced in a new hello."""
+        """A stream has a new epoch: it is announced in a new hello. From any thread."""
+        self._from_any_thread(self._greet_again)
+
+    def _from_any_thread(self, callback: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+    def _greet_again(self) -> None:
         self._session = ""
         self._wake.set()
 
@@ -138,6 +142,8 @@ class Courier:
                         await self._hear(payload)
                     except Rejected as fault:
                         log.warning("a message was refused: %s", fault)
+                    except Transient as fault:  # the centre says it again
+                        log.warning("a message was not heard: %s", fault)
             self._wake.set()
 
     def _lost(self) -> None:
@@ -216,6 +222,8 @@ class Courier:
 
     def _stop(self, stream: Stream, code: str) -> None:
         """The epoch is over. The agent opens another one when it has a grant."""
+        if self._spool.stream(stream) is None:
+            return
         log.error("%s stops in this epoch: %s", stream, code)
         self._spool.stop(stream, code)
         if one := self._outbound.pop(stream, None):
@@ -234,10 +242,13 @@ class Courier:
             self._wake.clear()
             if not (self.connected and self.centre_online):
                 continue
-            if not self._session:
-                await self._greet()
-            for stream, one in list(self._outbound.items()):
-                await self._pump(stream, one)
+            try:
+                if not self._session:
+                    await self._greet()
+                for stream, one in list(self._outbound.items()):
+                    await self._pump(stream, one)
+            except Transient as fault:  # the spool's disk: the next tick tries again
+                log.warning("nothing was sent: %s", fault)
 
     async def _tick(self) -> None:
         while True:
@@ -246,12 +257,18 @@ class Courier:
             for one in self._outbound.values():
                 if one.tick(self._now(), jitter):
                     self._session = ""
-            if self._now() - self._greeted_at > ASK_SECONDS and self._wants():
+            if self._now() - self._greeted_at > ASK_SECONDS and (self.refused or self._wants()):
                 self._session = ""
             self._wake.set()
 
     def _wants(self) -> list[str]:
-        return [s for s in self._sources if self._grants.spare(s) is None]
+        """Sources without a spare grant. One that their present epoch has used (a message that came twice, a
+        crash between opening and spending) is none."""
+        return [s for s in self._sources if not self._has_spare(s)]
+
+    def _has_spare(self, source: str) -> bool:
+        spare, state = self._grants.spare(source), self._spool.stream(self._grants.stream(source))
+        return spare is not None and (state is None or spare[0] > state.epoch)
 
     async def _greet(self) -> None:
         """Say hello with every stream that can go on, and ask for the grants that are missing."""
@@ -295,7 +312,7 @@ class Courier:
                 ):
                     break
                 await self._slots.acquire()
-                if stored.seq != one.next_seq:
+                if stored.seq != one.next_seq or one.phase not in (Phase.PROBING, Phase.FLOWING):
                     self._slots.release()
                     break
                 one.sent(self._now(), stored.last_seq)

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
-from .courier import Courier
 from .identity import Grants
 from .spool.spool import Spool
 
@@ -23,9 +23,15 @@ REOPEN_SECONDS_MIN = 60.0
 SECRET_BYTES = 32
 
 
+class Announcer(Protocol):
+    """Who tells the centre (the courier)."""
+
+    def epoch_opened(self) -> None: ...
+
+
 class Epochs:
     def __init__(
-        self, spool: Spool, grants: Grants, sources: list[str], courier: Courier, now: Callable[[], float]
+        self, spool: Spool, grants: Grants, sources: list[str], courier: Announcer, now: Callable[[], float]
     ) -> None:
         self._spool = spool
         self._grants = grants

@@ -91,7 +91,7 @@ class StateDir:
             return Centre(**fields)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, Rejected):
+        except (OSError, ValueError, TypeError, AttributeError, Rejected):
             raise Permanent("GC-1007", path=str(self.centre_path)) from None
 
     def draft_centre(self, token: Token) -> Centre:
@@ -119,7 +119,7 @@ class StateDir:
 
     def save_folder_identity(self, slug: str, identity: str) -> None:
         path = self.root / "sources" / f"{slug}.identity"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         platform.write_atomically(path, identity.encode())
 
 

@@ -38,7 +38,7 @@ name = {name}
 {address}
 # 要采集的表，支持 * 和 ?；为空则不采集。 Tables to capture, * and ? allowed; empty: nothing is captured.
 include = {include}
-# exclude = []
+# exclude = []                   # 优先于 include wins over include
 # scan_interval_seconds = 10.0   # 两次扫描的间隔 pause between two scans
 # duty_share_max = 0.3           # 我们的语句最多占用的时间比例 share of time that our reads may run
 # page_rows = 10000              # 单条语句最多读取的行数 rows that one statement reads at most
@@ -48,20 +48,38 @@ include = {include}
 {more}
 """
 
-_SQL = """\
-# statement_seconds_max = 1.0    # 会阻塞写入时单条语句的时限 for a statement that makes writers wait
-# [sources.{slug}.tables."表名 table"]
-# key = ["column"]               # 指定主键；[] 表示无主键 its key; [] for none"""
+_TABLE = """\
+# 指定某表的主键，[] 表示无主键。 The key of one table; [] for none. 例 For example:
+#   [sources.{slug}.tables."门诊就诊"]
+#   key = ["就诊号"]"""
 
-_FILES = """\
+_SQL = (
+    """\
+# statement_seconds_max = 1.0    # 会阻塞写入时单条语句的时限 for a statement that makes writers wait
+# 地址含密码时，用以下之一代替 url。 For an address with a password, one of these instead of url. 例 For example:
+#   url_file = "/etc/guicang/his.url"
+#   url_env = "HIS_URL"
+"""
+    + _TABLE
+)
+
+_FILES = (
+    """\
 # stable_seconds = 2.0           # 文件静止多久后读取 how long a file must have rested
+"""
+    + _TABLE
+    + """
+
+# 读取规则，先匹配者生效。 How files are read; the first rule that matches counts.
+# 加 table = "名称" 则多个文件合为一张表。 With table = "name" all matching files are one table.
 # [[sources.{slug}.rules]]
 # glob = "**/*.csv"
-# table = ""                     # 多个文件合为一张表 read all matching files as one table
 # encoding = "utf-8"             # gb18030, gbk, big5 …
 # delimiter = ","
+# quote = '"'
 # header = true
 # key = []"""
+)
 
 
 def render(state_dir: Path, slug: str, name: str, url: str, folder: str, include: list[str]) -> str:
@@ -75,11 +93,11 @@ def render(state_dir: Path, slug: str, name: str, url: str, folder: str, include
         kind=_quote("files" if files else "sql"),
         name=_quote(name),
         address=address,
-        include=json.dumps(include, ensure_ascii=False),
+        include=f"[{', '.join(map(_quote, include))}]",
         more=more,
     )
 
 
 def _quote(text: str) -> str:
-    """A TOML basic string (JSON strings are)."""
-    return json.dumps(text, ensure_ascii=False)
+    """A TOML basic string (a JSON string is one, but for DEL)."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+FORMAT = 1
+"""Of `status.json`, as health writes it."""
 RUNNING_SECONDS = 10.0
 _COLOURS = {"ok": "32", "bad": "31", "warn": "33", "dim": "2"}
 
@@ -28,13 +30,9 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as e:
         print(f"GC-1001 配置文件无法读取 The configuration cannot be read: {e}", file=sys.stderr)
         return 78
-    try:
-        text = path.read_text("utf-8")
-        status: dict[str, Any] | None = json.loads(text)
-    except (OSError, ValueError):
-        text, status = "{}", None
+    status = _read(path)
     age = time.time() - status["time"] / 1e6 if status else None
-    running = age is not None and age <= RUNNING_SECONDS
+    running = age is not None and abs(age) <= RUNNING_SECONDS
     code = 2 if not running or status is None else 0 if status["healthy"] else 1
     if as_json:
         print(json.dumps({"running": running, "exit": code, "status": status}, ensure_ascii=False, indent=2))
@@ -42,6 +40,14 @@ def main(arguments: list[str]) -> int:
         for line in render(status, age, colour=sys.stdout.isatty()):
             print(line)
     return code
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        status = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return status if isinstance(status, dict) and status.get("format") == FORMAT else None
 
 
 def _option(arguments: list[str], name: str) -> str | None:
@@ -86,7 +92,7 @@ def render(status: dict[str, Any] | None, age: float | None, *, colour: bool) ->
 
 
 def _headline(status: dict[str, Any], age: float, paint: Any) -> str:
-    if age > RUNNING_SECONDS:
+    if abs(age) > RUNNING_SECONDS:
         since = datetime.fromtimestamp(status["time"] / 1e6).astimezone()
         text = f"● 未运行 NOT RUNNING — 最后状态 last status {since:%Y-%m-%d %H:%M:%S %z} ({span(age)})"
         return str(paint("bad", text))

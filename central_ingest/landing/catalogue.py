@@ -6,6 +6,7 @@ eight hex digits, the later one takes sixteen. The ledger remembers the answer f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -22,6 +23,16 @@ def app_of(stream: Stream, epoch: int) -> str:
     return f"{stream}/{epoch}"
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one envelope brought, waiting for a commit. `offset`: where the envelope stands in the journal."""
+
+    app: str
+    seq: int
+    offset: int
+    rows: pa.Table
+
+
 @dataclass(slots=True)
 class Landing:
     """One table: its line in the catalogue, what it holds, and its rows that wait for a commit."""
@@ -31,42 +42,60 @@ class Landing:
     """App → last sequence in the lake, asked once per app."""
     fingerprint: bytes = b""
     """Schema of the waiting rows."""
-    chunks: list[pa.Table] = field(default_factory=list)
+    waiting: list[Portion] = field(default_factory=list)
     txns: dict[str, int] = field(default_factory=dict)
+    """App → last sequence that waits."""
     rows: int = 0
     bytes: int = 0
-    first_offset: int | None = None
-    """Journal offset of the oldest waiting or parked envelope: the low-water mark stays below it."""
     since: float = 0.0
     last_commit: float | None = None
     commit_seconds: float = 0.01
-    parked: bool = False
+    parked_offset: int | None = None
+    """Journal offset from which everything is left to the journal until the next start; None: not parked."""
     uncertain: bool = False
-    """A commit was begun and not seen to end: whether it landed must be looked up."""
+    """A commit was begun and not seen to end: what of it landed must be looked up."""
 
-    def add(self, rows: pa.Table, app: str, seq: int, offset: int, now: float) -> None:
-        if self.first_offset is None:
-            self.first_offset, self.since = offset, now
-        self.chunks.append(rows)
-        self.txns[app] = seq
-        self.rows += rows.num_rows
-        self.bytes += rows.nbytes
+    @property
+    def parked(self) -> bool:
+        return self.parked_offset is not None
+
+    @property
+    def first_offset(self) -> int | None:
+        """Journal offset of the oldest waiting or parked envelope: the low-water mark stays below it."""
+        return self.waiting[0].offset if self.waiting else self.parked_offset
+
+    def add(self, portion: Portion, now: float) -> None:
+        if not self.waiting:
+            self.since = now
+        self.waiting.append(portion)
+        self.txns[portion.app] = portion.seq
+        self.rows += portion.rows.num_rows
+        self.bytes += portion.rows.nbytes
 
     def take(self) -> tuple[pa.Table, list[Txn]]:
         """What waits, as one table, and the transactions that its commit completes."""
-        rows = pa.concat_tables(self.chunks, promote_options="default")
+        rows = pa.concat_tables([one.rows for one in self.waiting], promote_options="default")
         return rows, [Txn(app, seq) for app, seq in sorted(self.txns.items())]
 
-    def clear(self) -> None:
-        """What waited has landed."""
-        self.held |= self.txns
-        self.chunks, self.txns, self.rows, self.bytes, self.first_offset = [], {}, 0, 0, None
+    def settle(self, held: Mapping[str, int]) -> int:
+        """The table holds these transactions for certain: what waited of them has landed. Returns its rows."""
+        before, kept = self.rows, [one for one in self.waiting if one.seq > held.get(one.app, 0)]
+        self._keep(kept)
+        self.held |= held
         self.uncertain = False
+        return before - self.rows
 
-    def park(self) -> None:
-        """What waited is left to the journal, from `first_offset` on, and so is all that follows."""
-        self.parked = True
-        self.chunks, self.txns, self.rows, self.bytes = [], {}, 0, 0
+    def park(self, offset: int | None = None) -> None:
+        """Leave everything from `offset` on to the journal; without one, what waits as well."""
+        self.parked_offset = self.first_offset if offset is None else offset
+        if offset is None:
+            self._keep([])
+
+    def _keep(self, waiting: list[Portion]) -> None:
+        self.waiting = waiting
+        self.txns = {one.app: one.seq for one in waiting}
+        self.rows = sum(one.rows.num_rows for one in waiting)
+        self.bytes = sum(one.rows.nbytes for one in waiting)
 
 
 class Catalogue:

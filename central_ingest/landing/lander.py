@@ -19,7 +19,7 @@ from protocol import batch as batches
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.envelope import Envelope, Header, Kind, parse
-from protocol.errors import Fault, Permanent, Rejected
+from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import Stream, TableName
 from protocol.schema import TableSchema
 from protocol.sealing import open_inner
@@ -29,8 +29,8 @@ from ..journal.journal import Entry, Journal
 from ..ledger.ledger import InventoryLine, Ledger, Parked, TableRecord
 from ..metrics import Metrics
 from . import heat
-from .catalogue import Catalogue, Landing, app_of
-from .lake import Lake, Txn
+from .catalogue import Catalogue, Landing, Portion, app_of
+from .lake import Lake
 from .objects import Objects
 from .rows import batch_rows, mark_row, stamp_landed
 
@@ -75,7 +75,8 @@ class Lander:
         self._schemas: dict[bytes, TableSchema] = {}
         self._low_water = {r.stream: r.low_water for r in ledger.streams()}
         self._parked_streams: dict[Stream, int] = {}
-        self._unfinished: dict[tuple[Stream, str], int] = {}
+        self._unfinished: dict[tuple[Stream, str], tuple[int, int]] = {}
+        """Large values that lack pieces: the epoch that sends them, the journal offset of the first piece."""
         self._allowance = heat.Allowance.full(now(), rhythm)
         self._marks_saved = now()
         self.position = min(self._low_water.values(), default=journal.end)
@@ -107,11 +108,13 @@ class Lander:
         """Take, commit, note; returns seconds until there is something to do again (0: at once).
 
         `everything` commits all that waits, as before a stop. Raises Transient GC-6005 where the store fails:
-        nothing is lost, the same step is tried again.
+        nothing is lost, the same step is tried again. One table's trouble does not hold up the commits of others.
         """
-        self._take()
-        self._commit_due(everything)
+        reading = self._take()
+        committing = self._commit_due(everything)
         self._note_low_water(everything)
+        if fault := committing or reading:
+            raise fault
         if self.position < self._journal.end:
             return 0.0
         until = heat.seconds_until_due(self._now(), self._waiting(), self._rhythm)
@@ -119,16 +122,20 @@ class Lander:
 
     # reading
 
-    def _take(self) -> None:
+    def _take(self) -> Transient | None:
         taken, end = 0, self._journal.end
-        for entry in self._journal.read(self.position):
-            full = taken >= READ_BYTES or self._pending_bytes() >= self._pending_bytes_max
-            if full or entry.offset >= end:
+        try:
+            for entry in self._journal.read(self.position):
                 self.position = entry.offset
-                return
-            self._take_entry(entry)
-            taken += len(entry.envelope)
+                full = taken >= READ_BYTES or self._pending_bytes() >= self._pending_bytes_max
+                if full or entry.offset >= end:
+                    return None
+                self._take_entry(entry)
+                taken += len(entry.envelope)
+        except Transient as fault:
+            return fault
         self.position = end
+        return None
 
     def _take_entry(self, entry: Entry) -> None:
         envelope = parse(entry.envelope)
@@ -144,6 +151,7 @@ class Lander:
 
     def _land(self, envelope: Envelope, inner: bytes, entry: Entry) -> None:
         header = envelope.header
+        self._give_up_unfinished(header)
         match header.kind:
             case Kind.SCHEMA:
                 schema = TableSchema.from_bytes(inner)
@@ -154,7 +162,7 @@ class Lander:
             case Kind.MARK:
                 self._mark(header, batches.decode_mark(inner), entry)
             case Kind.PIECE:
-                self._piece(header.stream, inner, entry)
+                self._piece(header, inner, entry)
             case Kind.GAP | Kind.ROTATION:
                 pass
 
@@ -177,19 +185,31 @@ class Lander:
                 self._ledger.save_inventory(*_inventory(header.stream, mark), now=entry.received)
             return
         schema = self._schema(bytes.fromhex(mark.schema_)) if mark.schema_ else None
+        if schema is not None and schema.table != mark.table_name:
+            schema = None
         landing = self._catalogue.find(header.stream, mark.table_name, schema)
         if landing.parked or self._holds(landing, header):
             return
         rows = mark_row(mark, schema, header.epoch, header.seq, entry.received)
         self._pend(landing, schema, rows, header, entry)
 
-    def _piece(self, stream: Stream, inner: bytes, entry: Entry) -> None:
+    def _piece(self, header: Header, inner: bytes, entry: Entry) -> None:
         piece, data = batches.decode_piece(inner)
-        key = (stream, piece.sha256)
-        if self._objects.add(stream.site, piece, data):
+        key = (header.stream, piece.sha256)
+        if self._objects.add(header.stream.site, piece, data):
             self._unfinished.pop(key, None)
         else:
-            self._unfinished.setdefault(key, entry.offset)
+            self._unfinished.setdefault(key, (header.epoch, entry.offset))
+
+    def _give_up_unfinished(self, header: Header) -> None:
+        """What an earlier epoch did not finish it never will; it must not hold the low-water mark for ever."""
+        over = [
+            key
+            for key, (epoch, _) in self._unfinished.items()
+            if key[0] == header.stream and epoch < header.epoch
+        ]
+        for key in over:
+            del self._unfinished[key]
 
     def _schema(self, fingerprint: bytes) -> TableSchema | None:
         if fingerprint not in self._schemas:
@@ -218,7 +238,7 @@ class Lander:
         if schema is not None and schema.fingerprint != landing.record.fingerprint:
             self._save(landing, replace(landing.record, key=schema.key, fingerprint=schema.fingerprint))
         app = app_of(header.stream, header.epoch)
-        landing.add(rows, app, header.seq, entry.offset, self._now())
+        landing.add(Portion(app, header.seq, entry.offset, rows), self._now())
         self._active[landing.record.path] = landing
 
     # committing
@@ -233,52 +253,58 @@ class Lander:
             if one.rows
         ]
 
-    def _commit_due(self, everything: bool) -> None:
+    def _commit_due(self, everything: bool) -> Transient | None:
         waiting = self._waiting()
         if everything or self._pending_bytes() >= self._pending_bytes_max:
             chosen = [one.table for one in waiting]
         else:
             self._allowance = self._allowance.filled(self._now(), self._rhythm)
             chosen = heat.due(self._now(), waiting, self._allowance, self._rhythm)
+        fault = None
         for path in chosen:
-            self._commit(self._active[path])
+            try:
+                self._commit(self._active[path])
+            except Transient as one:
+                fault = one
+        return fault
 
     def _commit(self, landing: Landing) -> None:
         """One commit of one table: append, make durable, note. Invariant 4: the transactions are in it, and a
         commit whose outcome is unknown is looked up before anything is written again."""
-        started = self._now()
-        rows, txns = landing.take()
-        record = landing.record
-        wall = self._wall()
-        if landing.uncertain and (version := self._look_up(landing, txns)) is not None:
-            self._landed(landing, rows.num_rows, version, wall, started)
+        started, wall, path = self._now(), self._wall(), landing.record.path
+        if landing.uncertain:
+            self._look_up(landing, wall)
+        if not landing.rows:
             return
+        rows, txns = landing.take()
         landing.uncertain = True
         try:
-            version = self._lake.append(record.path, stamp_landed(rows, wall), txns)
+            version = self._lake.append(path, stamp_landed(rows, wall), txns)
         except Permanent as fault:
-            self._park_landing(landing, fault, txns[-1].version)
+            self._park_landing(landing, fault)
             return
-        self._lake.make_durable(record.path, version)
-        self._landed(landing, rows.num_rows, version, wall, started)
-
-    def _look_up(self, landing: Landing, txns: list[Txn]) -> int | None:
-        """The commit that took these transactions, now durable, or None where they did not land."""
-        path = landing.record.path
-        found = self._lake.recover(path, landing.record.synced_version)
-        landed = all((self._lake.txn(path, one.app) or 0) >= one.version for one in txns)
-        return found.version if landed else None
-
-    def _landed(self, landing: Landing, rows: int, version: int, wall: int, started: float) -> None:
-        record = landing.record
-        self._save(landing, replace(record, synced_version=version, landed=wall, rows=record.rows + rows))
-        landing.clear()
-        del self._active[record.path]
+        self._lake.make_durable(path, version)
         landing.last_commit = self._now()
         landing.commit_seconds = landing.last_commit - started
         self._allowance = self._allowance.less(landing.commit_seconds)
-        self._metrics.rows_landed += rows
-        self._metrics.commits += 1
+        self._landed(landing, {one.app: one.version for one in txns}, version, wall)
+
+    def _look_up(self, landing: Landing, wall: int) -> None:
+        """Find out what the commit before left. More may wait by now than it was given."""
+        path = landing.record.path
+        found = self._lake.recover(path, landing.record.synced_version)
+        held = {app: self._lake.txn(path, app) or 0 for app in landing.txns}
+        self._landed(landing, held, found.version, wall)
+
+    def _landed(self, landing: Landing, held: Mapping[str, int], version: int, wall: int) -> None:
+        record = landing.record
+        if rows := landing.settle(held):
+            landed = replace(record, synced_version=version, landed=wall, rows=record.rows + rows)
+            self._save(landing, landed)
+            self._metrics.rows_landed += rows
+            self._metrics.commits += 1
+        if landing.first_offset is None:
+            del self._active[record.path]
         self.fault = None
 
     def _save(self, landing: Landing, record: TableRecord) -> None:
@@ -293,14 +319,13 @@ class Lander:
         self._note_parked(header.stream, "", header.epoch, header.seq, fault)
 
     def _park_table(self, landing: Landing, header: Header, offset: int, fault: Fault) -> None:
-        if landing.first_offset is None:
-            landing.first_offset = offset
-        landing.parked = True
+        landing.park(offset)
         self._active[landing.record.path] = landing
         self._note_parked(header.stream, landing.record.path, header.epoch, header.seq, fault)
 
-    def _park_landing(self, landing: Landing, fault: Fault, seq: int) -> None:
-        epoch = int(max(landing.txns).rpartition("/")[2])
+    def _park_landing(self, landing: Landing, fault: Fault) -> None:
+        first = landing.waiting[0]
+        epoch, seq = int(first.app.rpartition("/")[2]), first.seq
         landing.park()
         self._note_parked(landing.record.stream, landing.record.path, epoch, seq, fault)
 
@@ -320,7 +345,7 @@ class Lander:
             if landing.first_offset is not None:
                 stream = landing.record.stream
                 marks[stream] = min(marks[stream], landing.first_offset)
-        for (stream, _), offset in self._unfinished.items():
+        for (stream, _), (_, offset) in self._unfinished.items():
             marks[stream] = min(marks[stream], offset)
         for stream, offset in self._parked_streams.items():
             marks[stream] = min(marks[stream], offset)
@@ -344,7 +369,7 @@ def _inventory(stream: Stream, mark: MarkHeader) -> tuple[list[InventoryLine], b
                 stream,
                 str(TableName.from_list(one["table"])),
                 len(one["columns"]),
-                one["rows"],
+                _count(one["rows"]),
                 bool(one["captured"]),
                 str(one["reason"]),
             )
@@ -353,3 +378,10 @@ def _inventory(stream: Stream, mark: MarkHeader) -> tuple[list[InventoryLine], b
         return lines, mark.facts["part"] == 1
     except (KeyError, TypeError):
         raise Rejected("GC-5006", reason="inventory") from None
+
+
+def _count(rows: object) -> int | None:
+    """An estimate that the ledger can hold."""
+    if rows is not None and not (isinstance(rows, int) and 0 <= rows < 2**63):
+        raise TypeError
+    return rows

@@ -35,11 +35,13 @@ class Objects:
         part = whole.with_name(f".{piece.sha256}.part")
         try:
             if whole.exists():
+                _sync(whole.parent)  # whoever renamed it may have died before this
                 return True
-            whole.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(whole.parent)
             with open(part, "r+b" if part.exists() else "w+b") as file:
                 file.seek(piece.offset)
                 file.write(data)
+                file.flush()
                 if piece.offset + len(data) < piece.size:
                     return False
                 return self._finish(file.fileno(), part, whole, piece)
@@ -56,9 +58,19 @@ class Objects:
             part.unlink()
             raise Rejected("GC-5006", reason="content of a large value")
         os.replace(part, whole)
-        directory = os.open(whole.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(whole.parent)
         return True
+
+    def _make_folder(self, folder: Path) -> None:
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sync(self._root)
+            _sync(self._root.parent)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

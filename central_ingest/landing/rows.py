@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from protocol.batch import Batch, MarkHeader
 from protocol.canonical import digest
-from protocol.change import LAKE_SYSTEM, LAKE_SYSTEM_NAMES, TIME, WIRE_EXTRAS, Op, Version
+from protocol.change import LAKE_SYSTEM, LAKE_SYSTEM_NAMES, TIME, WIRE_SYSTEM, Op, Version
 from protocol.schema import TableSchema
 
 _DAY = 86_400 * 1_000_000
@@ -24,10 +24,9 @@ _LANDED = [f.name for f in LAKE_SYSTEM].index("_gc_landed")
 def batch_rows(batch: Batch, epoch: int, seq: int, received: int) -> pa.Table:
     """The rows of a batch as they land, without `_gc_landed`. Ordinals are row numbers from 0."""
     rows, count = batch.rows, batch.rows.num_rows
-    extras = set(batch.header.extras)
-    given = {name: rows.column(name) for name in WIRE_EXTRAS if name in extras}
-    given["_gc_op"] = _LETTERS.take(rows.column("_gc_op"))
-    given["_gc_key"] = rows.column("_gc_key")
+    names = [*(f.name for f in WIRE_SYSTEM), *batch.header.extras]
+    given = dict(zip(names, rows.columns, strict=False))  # by place: a source's column may have such a name
+    given["_gc_op"] = _LETTERS.take(given["_gc_op"])
     given["_gc_ord"] = pa.array(range(count), pa.int64())
     constant = {
         "_gc_epoch": epoch,
@@ -36,8 +35,7 @@ def batch_rows(batch: Batch, epoch: int, seq: int, received: int) -> pa.Table:
         "_gc_received": received,
         "_gc_date": received // _DAY,
     }
-    start = rows.num_columns - len(batch.schema.columns)
-    source = [plain(rows.column(i)) for i in range(start, rows.num_columns)]
+    source = [plain(column) for column in rows.columns[len(names) :]]
     return _table(given, constant, count, source, batch.schema)
 
 

@@ -120,8 +120,12 @@ class Ledger:
         self._run(sa.insert(t.invitation).values(secret_hash=secret_hash, site=site, expires=expires))
 
     def use_invitation(self, secret_hash: bytes, site: str, agent: AgentRecord, now: int) -> bool:
-        """Put `agent` on the roster if the invitation is open (or was used by this very agent before)."""
+        """Put `agent` on the roster if the invitation is open (or was used by this very agent before). One that
+        was revoked, or that belongs to another site, never comes in again under the same keys."""
         with self._engine.begin() as c:
+            known = c.execute(sa.select(t.agent).where(t.agent.c.id == agent.id)).one_or_none()
+            if known is not None and (known.revoked is not None or known.site != site):
+                return False
             row = c.execute(
                 sa.select(t.invitation).where(
                     t.invitation.c.secret_hash == secret_hash,

@@ -13,7 +13,7 @@ import secrets
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ import zstandard
 
 from protocol.canonical import HASH_BYTES
 from protocol.change import ASIDE
+from protocol.errors import Transient
 from protocol.schema import TableSchema
 
 from ..platform import sync_directory
@@ -36,8 +37,19 @@ class IndexDamaged(Exception):
     """An index or scratch file is missing or not as it was written: the table must be read anew."""
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the disk refuses is an outage, and leaves no half file."""
+    try:
+        yield
+    except OSError as e:
+        with suppress(OSError):
+            path.unlink()
+        raise Transient("GC-3002", path=str(path), reason=e.strerror or type(e).__name__) from e
+
+
 class IndexFiles:
-    """A directory of them."""
+    """A directory of them. Whatever writes raises Transient GC-3002."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -101,13 +113,14 @@ class IndexFiles:
 
     def _write(self, data: bytes) -> str:
         frame = zstandard.compress(data, 1)
-        name = f"{secrets.token_hex(16)}.index"
-        with open(self._directory / name, "wb") as file:
-            file.write(_MAGIC + hashlib.blake2b(frame, digest_size=16).digest() + frame)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(self._directory)
-        return name
+        path = self._directory / f"{secrets.token_hex(16)}.index"
+        with _writing(path):
+            with open(path, "wb") as file:
+                file.write(_MAGIC + hashlib.blake2b(frame, digest_size=16).digest() + frame)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(self._directory)
+        return path.name
 
     def _read(self, name: str) -> bytes:
         if not name:
@@ -134,20 +147,24 @@ class ScratchWriter:
         self.name = path.name
         self._path = path
         self._schema = _scratch_schema(schema)
-        self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, self._schema)
+        with _writing(path):
+            self._file = pa.OSFile(str(path), "wb")
+            self._writer = pa.ipc.new_file(self._file, self._schema)
 
     def add(self, rows: Rows) -> None:
         asides = pa.nulls(rows.count, ASIDE) if rows.asides is None else pa.array(rows.asides, ASIDE)
-        self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, asides], schema=self._schema))
+        batch = pa.RecordBatch.from_arrays([*rows.columns, asides], schema=self._schema)
+        with _writing(self._path):
+            self._writer.write_batch(batch)
 
     def close(self) -> None:
         """Complete and synced."""
-        self._writer.close()
-        self._file.close()
-        with open(self._path, "rb+") as file:
-            os.fsync(file.fileno())
-        sync_directory(self._path.parent)
+        with _writing(self._path):
+            self._writer.close()
+            self._file.close()
+            with open(self._path, "rb+") as file:
+                os.fsync(file.fileno())
+            sync_directory(self._path.parent)
 
     def discard(self) -> None:
         self._file.close()

@@ -8,19 +8,24 @@ in the index and not in what was read is a deletion only if asking for that key 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from protocol import canonical
+from protocol.errors import Fault
 
 from ..batching import GroupBuilder
-from ..sources.source import Page, PageLimits
+from ..sources.source import Page, PageLimits, Rows
 from ..spool.records import Shard
 from .diff import KeyedIndex, encode, index_of, keyed_ops
 from .scan import Pass
 
 
 class RangeScan:
-    def __init__(self, one: Pass, cursor: bytes) -> None:
+    """Goes on at the snapshot's cursor; a diff begins at the first shard."""
+
+    def __init__(self, one: Pass) -> None:
         self._pass = one
-        self._cursor = cursor
+        self._cursor = one.facts.progress.cursor if one.facts.progress else b""
         self._rows = max(1, one.writer.spool.rows_indexed(one.writer.stream, one.schema.table))
 
     def step(self) -> bool:
@@ -28,28 +33,32 @@ class RangeScan:
         shard = self._shard()
         old = one.files.read_keyed(shard.file)
         page = one.source.page(one.schema, shard.lo, shard.hi, self._limits(shard))
-        page, until = self._front(page, shard)
-        encoded = encode(one.schema, page.rows, one.writer.secret)
+        rows, until = self._front(page, shard)
+        encoded = encode(one.schema, rows, one.writer.secret)
         new = index_of(one.schema, encoded)
         ops = keyed_ops(old, encoded, snapshot=one.snapshot)
         missing = [key for key in old if key not in new]
+        rest: KeyedIndex | None = None
         deletes: list[bytes] = []
-        rest: KeyedIndex = {}
-        if page.full:
+        if until != shard.hi:
             rest = {key: old[key] for key in missing}
         elif missing:
             still = one.source.present(one.schema, missing)
-            new |= {key: old[key] for key in still}
             deletes = [key for key in missing if key not in still]
-            one.guard(len(deletes), self._rows)
+            if not one.snapshot:
+                new |= {key: old[key] for key in still}
         group = one.writer.group()
-        group.add(one.changes(page.rows, ops, canonical.digests(encoded.keys)))
-        if deletes:
-            group.add(one.keyed_deletes(deletes))
-        one.read += page.rows.count
-        self._commit(group, shard, until, new, rest, encoded.rows, changed=new != old)
+        group.add(one.changes(rows, ops, canonical.digests(encoded.keys)))
+        self._delete(group, deletes)
+        one.read += rows.count
+        one.advance(until, group.batches, encoded.rows)
+        done = until == b""
+        if done and one.snapshot:
+            one.complete()
+        if new != old or rest is not None or one.snapshot or not shard.file:
+            self._commit(group, shard, until, new, rest)
         self._cursor = until
-        return until == shard.hi and shard.hi == b""
+        return done
 
     def _shard(self) -> Shard:
         spool, table = self._pass.writer.spool, self._pass.schema.table
@@ -61,38 +70,35 @@ class RangeScan:
         rows = settings.page_rows * 2 if shard.rows else settings.page_rows
         return PageLimits(rows, settings.page_bytes)
 
-    def _front(self, page: Page, shard: Shard) -> tuple[Page, bytes]:
-        """The part of a page to take now, and the key up to which it covers the shard."""
-        if not page.full:
-            return page, shard.hi
+    def _front(self, page: Page, shard: Shard) -> tuple[Rows, bytes]:
+        """The rows to take now, and the key up to which they cover the shard. A limit that was met at the
+        shard's own bound left nothing unread."""
+        if not page.full or page.last == shard.hi:
+            return page.rows, shard.hi
         half = self._pass.settings.page_rows
         if page.rows.count <= half:
-            return page, page.last
+            return page.rows, page.last
         rows = page.rows.slice(0, half)
-        keys = [rows.columns[i].slice(half - 1, 1) for i in self._pass.schema.key_positions]
-        last = canonical.encode_rows(keys)[0]
-        return Page(rows, last, True), last
+        last = [rows.columns[i].slice(half - 1, 1) for i in self._pass.schema.key_positions]
+        return rows, canonical.encode_rows(last)[0]
+
+    def _delete(self, group: GroupBuilder, keys: Sequence[bytes]) -> None:
+        if keys:
+            self._pass.guard(len(keys), self._rows)
+            group.add(self._pass.keyed_deletes(list(keys)))
 
     def _commit(
-        self,
-        group: GroupBuilder,
-        shard: Shard,
-        until: bytes,
-        new: KeyedIndex,
-        rest: KeyedIndex,
-        lines: list[bytes],
-        *,
-        changed: bool,
+        self, group: GroupBuilder, shard: Shard, until: bytes, new: KeyedIndex, rest: KeyedIndex | None
     ) -> None:
-        one = self._pass
-        split = until != shard.hi
-        if not (changed or split or one.snapshot or not shard.file):
-            return
-        add = [Shard(shard.lo, until, one.files.write_keyed(new), len(new))]
-        if split:
-            add.append(Shard(until, shard.hi, one.files.write_keyed(rest), len(rest)))
-        if one.progress is not None:
-            one.progress = one.progress.plus(until, group.batches, lines)
-        drop = [shard.lo] if shard.file else []
-        one.writer.commit(group, table=one.state(), drop_shards=drop, add_shards=add)
-        one.files.remove(shard.file)
+        files = self._pass.files
+        add: list[Shard] = []
+        try:
+            add.append(Shard(shard.lo, until, files.write_keyed(new), len(new)))
+            if rest is not None:
+                add.append(Shard(until, shard.hi, files.write_keyed(rest), len(rest)))
+            drop = [shard.lo] if shard.file else []
+            self._pass.writer.commit(group, table=self._pass.state(), drop_shards=drop, add_shards=add)
+        except Fault:  # in a long outage every attempt would leave its files
+            files.remove(*(one.file for one in add))
+            raise
+        files.remove(shard.file)

@@ -13,7 +13,7 @@ import fnmatch
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import Stream, TableName
@@ -26,12 +26,12 @@ from ..spool.records import Scan as ScanRecord
 from ..spool.records import TableState
 from ..spool.spool import Spool
 from . import snapshot
+from .facts import Facts
 from .index import IndexDamaged, IndexFiles
 from .inventory import inventory_marks
 from .phases import Phase
 from .ranges import RangeScan
 from .scan import Pass, Scan, ScanSettings
-from .snapshot import Progress
 from .whole import WholeScan
 from .writer import StreamWriter
 
@@ -41,7 +41,8 @@ RETRY_SECONDS_MAX = 60.0
 INVENTORY_SECONDS = 86_400.0
 BACKFILL_BACKLOG_BYTES = 8 << 20
 """A snapshot reads on only while less than this waits to be sent: a live change is never far behind."""
-_PROGRESS_FACTS = ("snapshot", "reason", "cursor", "batches", "rows", "set_hash", "confirmed")
+ASKED_FOR = "asked for"
+DAMAGED = "index damaged"
 
 
 @dataclass(slots=True)
@@ -95,8 +96,9 @@ class Runner:
         self._files = files
         self._wall = wall
         self.source: Source | None = None
+        self._epoch = 0
         self._tokens: dict[TableName, str] = {}
-        self._wanted_snapshots: set[TableName] = set()
+        self._wanted_snapshots: dict[TableName, str] = {}
         self._confirmed: set[TableName] = set()
         self._inventory_at: float | None = None
         self._included: frozenset[TableName] = frozenset()
@@ -111,8 +113,12 @@ class Runner:
 
     def want_snapshot(self, table: TableName | None) -> None:
         """Read a table (None: all of them) anew, beginning with the next pass."""
-        known = [t.table for t in self._spool.tables(self.stream)]
-        self._wanted_snapshots |= {table} if table is not None else set(known)
+        wanted = [table] if table is not None else [t.table for t in self._spool.tables(self.stream)]
+        self._wanted_snapshots |= dict.fromkeys(wanted, ASKED_FOR)
+        self._wake.set()
+
+    def hint(self) -> None:
+        """Something may have changed: look sooner than the interval says."""
         self._wake.set()
 
     def confirm(self, table: TableName) -> None:
@@ -127,14 +133,14 @@ class Runner:
         failures = 0
         while True:
             pause = self._settings.scan_interval_seconds
+            self._wake.clear()
             try:
-                await self._pass()
+                await self.go_round()
                 self.report.fault, failures = None, 0
-            except (Transient, Rejected) as fault:
+            except Fault as fault:
                 self._note_source_fault(fault)
                 failures += 1
                 pause = min(RETRY_SECONDS_MAX, 2.0**failures)
-            self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
             except TimeoutError:
@@ -149,10 +155,11 @@ class Runner:
             log.warning("%s: %s", self.slug, fault)
         self.report.fault = fault
 
-    async def _pass(self) -> None:
-        state = self._spool.stream(self.stream)
-        if state is None or state.stopped:
-            raise Transient(state.stopped if state and state.stopped else "GC-3005", **self._facts_of(state))
+    async def go_round(self) -> None:
+        """One pass over all tables. Raises the source's and the spool's faults; those of a table are noted."""
+        epoch = self._writer().epoch
+        if epoch != self._epoch:
+            self._begin_epoch(epoch)
         started = self._wall()
         source = await self._opened()
         infos = await asyncio.to_thread(source.inventory)
@@ -166,12 +173,19 @@ class Runner:
             complete = await self._table(source, info) and complete
         complete = await self._missing({info.name for info in infos}) and complete
         if complete:
-            self._writer().commit(None, scan=ScanRecord(started))
+            writer = self._writer()
+            if writer.epoch != epoch:
+                raise Transient("GC-3007", source=self.slug, epoch=epoch)
+            writer.commit(None, scan=ScanRecord(started))
             self.report.last_pass = started
 
-    def _facts_of(self, state: object) -> dict[str, str | int]:
-        epoch = getattr(state, "epoch", 0)
-        return {"source": self.slug, "epoch": epoch, "seq": 0}
+    def _begin_epoch(self, epoch: int) -> None:
+        """What is remembered here of an older epoch is not true of a new one, which begins with nothing."""
+        self._epoch = epoch
+        self._tokens.clear()
+        self._wanted_snapshots.clear()
+        self._inventory_at = None
+        self.report.tables.clear()
 
     async def _opened(self) -> Source:
         if self.source is None:
@@ -196,9 +210,7 @@ class Runner:
             return False
         except IndexDamaged:
             log.warning("%s: index of a table is damaged; it is read anew", self.slug)
-            self._tokens.pop(info.name, None)
-            schema = await asyncio.to_thread(source.describe, info.name)
-            snapshot.begin(self._writer(), schema, "index damaged", keep_index=False, confirmed=False)
+            self._wanted_snapshots[info.name] = DAMAGED
             return False
         report.fault = None
         return True
@@ -206,51 +218,43 @@ class Runner:
     async def _scan_table(self, source: Source, name: TableName, report: TableReport) -> None:
         token = await asyncio.to_thread(source.token, name)
         quiet = token is not None and token == self._tokens.get(name)
-        if quiet and name not in self._wanted_snapshots | self._confirmed and report.phase == Phase.FOLLOW:
+        if quiet and name not in self._wanted_snapshots.keys() | self._confirmed:
             return
+        self._tokens.pop(name, None)
         schema = await asyncio.to_thread(source.describe, name)
-        one, cursor = self._begin(source, schema)
-        report.phase = (Phase.SNAPSHOT if one.snapshot else Phase.FOLLOW).value
-        scan: Scan = RangeScan(one, cursor) if source.way(schema) is Way.RANGES else WholeScan(one)
-        base = one.progress.rows if one.progress else 0
-        while not await self._step(scan, backfill=one.snapshot):
-            if one.snapshot:
-                report.rows = base + one.read
-        if one.progress is not None:
-            self._guard_end(one)
-            await asyncio.to_thread(snapshot.end, one.writer, schema, one.progress)
-            log.info("%s: snapshot of %s ended with %d rows", self.slug, schema.table, one.progress.rows)
-        elif one.confirmed:
-            one.confirmed = False
-            one.writer.commit(None, table=one.state())
-        self._confirmed.discard(name)
+        resumed = True
+        while resumed:  # what an interrupted pass had read is as old as that: a scan of now follows it
+            one = await asyncio.to_thread(self._begin, source, schema)
+            resumed = one.facts.under_way
+            await self._go_through(source, one, report)
         report.phase = Phase.FOLLOW.value
         report.rows = self._spool.rows_indexed(self.stream, name)
         if token is not None:
             self._tokens[name] = token
 
-    def _begin(self, source: Source, schema: TableSchema) -> tuple[Pass, bytes]:
-        """The pass that is due: a snapshot that goes on or begins, or a diff; and where it starts."""
+    async def _go_through(self, source: Source, one: Pass, report: TableReport) -> None:
+        report.phase = (Phase.SNAPSHOT if one.snapshot else Phase.FOLLOW).value
+        progress = one.facts.progress
+        if progress is None or not progress.complete:
+            scan: Scan = RangeScan(one) if source.way(one.schema) is Way.RANGES else WholeScan(one)
+            while not await self._step(scan, backfill=one.snapshot):
+                if one.facts.progress is not None:
+                    report.rows = one.facts.progress.rows
+        await asyncio.to_thread(self._end, one)
+        self._confirmed.discard(one.schema.table)
+
+    def _begin(self, source: Source, schema: TableSchema) -> Pass:
+        """The pass that is due: a snapshot that begins or goes on, or a diff."""
         writer = self._writer()
         name = schema.table
         state = writer.table(name)
-        confirmed = name in self._confirmed or bool(state and state.facts.get("confirmed"))
+        facts = Facts.from_json(state.facts) if state else Facts()
+        facts = replace(facts, confirmed=facts.confirmed or name in self._confirmed)
         reason = self._reason_to_begin(state, schema)
-        before = 0
         if reason is not None:
-            same = state is not None and state.fingerprint == schema.fingerprint
-            if not same:
-                before = self._spool.rows_indexed(self.stream, name)
-            snapshot.begin(writer, schema, reason, keep_index=same, confirmed=confirmed, before=before)
-            self._wanted_snapshots.discard(name)
-            state = writer.table(name)
-        assert state is not None
-        facts = {k: v for k, v in state.facts.items() if k not in _PROGRESS_FACTS}
-        progress = Progress.from_facts(state.facts) if state.phase == Phase.SNAPSHOT else None
-        one = Pass(
-            self.slug, source, writer, self._files, self._scan, schema, confirmed, progress, dict(facts)
-        )
-        return one, progress.cursor if progress else b""
+            facts = self._begin_snapshot(writer, schema, state, facts, reason)
+            self._wanted_snapshots.pop(name, None)
+        return Pass(self.slug, source, writer, self._files, self._scan, schema, facts)
 
     def _reason_to_begin(self, state: TableState | None, schema: TableSchema) -> str | None:
         if state is None:
@@ -259,13 +263,37 @@ class Runner:
             return "back"
         if state.fingerprint != schema.fingerprint:
             return "columns changed"
-        return "asked for" if schema.table in self._wanted_snapshots else None
+        return self._wanted_snapshots.get(schema.table)
 
-    def _guard_end(self, one: Pass) -> None:
-        """A snapshot read without its old index shows only here how much would be swept."""
-        before = int(str(one.facts.pop("before", 0)))
-        assert one.progress is not None
-        one.guard(max(0, before - one.progress.rows), before)
+    def _begin_snapshot(
+        self, writer: StreamWriter, schema: TableSchema, state: TableState | None, facts: Facts, reason: str
+    ) -> Facts:
+        """Under the same columns the old index stays: with it the guard sees a mass deletion as it is found.
+        Otherwise only how many rows were known; a snapshot that never ended hands that number on."""
+        keep_index = state is not None and state.fingerprint == schema.fingerprint and reason != DAMAGED
+        before = facts.before
+        voided = [facts.reading.scratch, facts.reading.index] if facts.reading else []
+        if not keep_index:
+            before = max(before, self._spool.rows_indexed(self.stream, schema.table))
+            voided += [shard.file for shard in self._spool.shards(self.stream, schema.table)]
+        begun = snapshot.begin(
+            writer, schema, reason, keep_index=keep_index, confirmed=facts.confirmed, before=before
+        )
+        self._files.remove(*voided)
+        return begun
+
+    def _end(self, one: Pass) -> None:
+        """Everything was read: a snapshot gets its end mark, of a diff nothing is remembered."""
+        progress = one.facts.progress
+        if progress is not None:
+            one.guard_end()
+            snapshot.end(one.writer, one.schema, progress)
+            log.info("%s: snapshot of %s ended with %d rows", self.slug, one.schema.table, progress.rows)
+        elif one.facts != Facts():
+            one.complete()
+            one.writer.commit(None, table=one.state())
+
+    # driving
 
     async def _step(self, scan: Scan, *, backfill: bool) -> bool:
         while backfill and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES:  # noqa: ASYNC110
@@ -288,15 +316,21 @@ class Runner:
                 or not is_included(self._settings, state.table)
             ):
                 continue
+            self._tokens.pop(state.table, None)
             report = self.report.tables.setdefault(state.table, TableReport(state.phase))
             if state.table in self._confirmed:
-                snapshot.drop(self._writer(), state)
+                await asyncio.to_thread(self._drop, state)
                 self._confirmed.discard(state.table)
                 report.phase, report.fault = Phase.GONE.value, None
                 continue
             report.fault = Rejected("GC-2002", table=str(state.table), source=self.slug)
             complete = False
         return complete
+
+    def _drop(self, state: TableState) -> None:
+        files = [shard.file for shard in self._spool.shards(self.stream, state.table)]
+        snapshot.drop(self._writer(), state)
+        self._files.remove(*files, *state.facts.get("files", ()))
 
     async def _take_inventory(self, infos: list[TableInfo], included: frozenset[TableName]) -> None:
         now = time.monotonic()

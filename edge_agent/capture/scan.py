@@ -6,7 +6,7 @@ transaction in the spool, so that whoever drives it can pause between any two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from protocol import canonical
@@ -18,9 +18,9 @@ from ..batching import Changes
 from ..sources.source import Rows, Source
 from ..spool.records import TableState
 from .diff import key_rows, select
+from .facts import Facts
 from .index import IndexFiles
 from .phases import Phase
-from .snapshot import Progress
 from .writer import StreamWriter
 
 
@@ -37,7 +37,7 @@ class ScanSettings:
 
 @dataclass(slots=True)
 class Pass:
-    """One pass over one table, as snapshot (with `progress`) or as diff (without)."""
+    """One pass over one table: a snapshot where `facts` have its progress, else a diff."""
 
     source_slug: str
     source: Source
@@ -45,37 +45,49 @@ class Pass:
     files: IndexFiles
     settings: ScanSettings
     schema: TableSchema
-    confirmed: bool
-    progress: Progress | None
-    facts: dict[str, object] = field(default_factory=dict)
-    """What the table's state holds besides the snapshot's progress."""
-    deleted: int = 0
+    facts: Facts
     read: int = 0
     """Rows read in this pass."""
 
     @property
     def snapshot(self) -> bool:
-        return self.progress is not None
+        return self.facts.progress is not None
 
     def state(self) -> TableState:
         """The table's state as it must stand in the spool now."""
-        facts = dict(self.facts)
-        if self.confirmed:
-            facts["confirmed"] = True
-        if self.progress is not None:
-            facts |= self.progress.to_facts()
-        phase = Phase.SNAPSHOT if self.progress is not None else Phase.FOLLOW
-        return TableState(self.schema.table, phase, self.schema.fingerprint, facts)
+        phase = Phase.SNAPSHOT if self.snapshot else Phase.FOLLOW
+        return TableState(self.schema.table, phase, self.schema.fingerprint, self.facts.to_json())
 
     def guard(self, deletes: int, rows: int) -> None:
-        """Promise 8: raises Rejected GC-2006 where too much would vanish; nothing of it is committed then."""
-        total = self.deleted + deletes
-        bound = max(self.settings.deletion_rows_min, self.settings.deletion_share_max * rows)
-        if total > bound and not self.confirmed:
+        """Promise 8: raises Rejected GC-2006 where too much would vanish; nothing of it is committed then.
+        `rows` is how many the table had; where an earlier pass was interrupted its number counts."""
+        deleted = self.facts.deleted + deletes
+        of = self.facts.of or rows
+        bound = max(self.settings.deletion_rows_min, self.settings.deletion_share_max * of)
+        if deleted > bound and not self.facts.confirmed:
             raise Rejected(
-                "GC-2006", deletes=total, rows=rows, table=str(self.schema.table), source=self.source_slug
+                "GC-2006", deletes=deleted, rows=of, table=str(self.schema.table), source=self.source_slug
             )
-        self.deleted = total
+        if deletes:
+            self.facts = replace(self.facts, deleted=deleted, of=of)
+
+    def guard_end(self) -> None:
+        """A snapshot that was read without the old index shows only here how much it would sweep."""
+        progress, before = self.facts.progress, self.facts.before
+        if progress is not None and progress.rows < before:
+            self.guard(before - progress.rows, before)
+
+    def advance(self, cursor: bytes, batches: int, lines: list[bytes]) -> None:
+        """A snapshot has read these canonical rows; a diff keeps no count."""
+        if self.facts.progress is not None:
+            self.facts = replace(self.facts, progress=self.facts.progress.plus(cursor, batches, lines))
+
+    def complete(self) -> None:
+        """Everything was read. A snapshot's end mark is still to come, a diff is over: nothing of it is kept."""
+        if self.facts.progress is None:
+            self.facts = Facts()
+        else:
+            self.facts = replace(self.facts, progress=replace(self.facts.progress, complete=True))
 
     def changes(self, rows: Rows, ops: list[Op | None], keys: list[bytes]) -> Changes:
         """The changed rows among `rows`; `keys` are 16-byte row keys."""

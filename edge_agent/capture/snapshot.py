@@ -8,60 +8,16 @@ where it was interrupted; a second begin voids the first.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
 from typing import Any
 
-from protocol import canonical
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.schema import TableSchema
 
 from ..spool.records import TableState
+from .facts import Facts, Progress
 from .phases import Event, Phase, after
 from .writer import StreamWriter
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a snapshot is. `cursor` is the canonical key up to which it has read."""
-
-    id: str
-    reason: str
-    cursor: bytes = b""
-    batches: int = 0
-    rows: int = 0
-    set_hash: int = 0
-
-    def plus(self, cursor: bytes, batches: int, lines: list[bytes]) -> Progress:
-        """After a chunk with these canonical rows."""
-        return replace(
-            self,
-            cursor=cursor,
-            batches=self.batches + batches,
-            rows=self.rows + len(lines),
-            set_hash=canonical.add_to_set_hash(self.set_hash, canonical.digests(lines)),
-        )
-
-    def to_facts(self) -> dict[str, Any]:
-        return {
-            "snapshot": self.id,
-            "reason": self.reason,
-            "cursor": self.cursor.hex(),
-            "batches": self.batches,
-            "rows": self.rows,
-            "set_hash": f"{self.set_hash:032x}",
-        }
-
-    @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Progress:
-        return cls(
-            facts["snapshot"],
-            facts["reason"],
-            bytes.fromhex(facts["cursor"]),
-            facts["batches"],
-            facts["rows"],
-            int(facts["set_hash"], 16),
-        )
 
 
 def begin(
@@ -72,24 +28,22 @@ def begin(
     keep_index: bool,
     confirmed: bool,
     before: int = 0,
-) -> Progress:
+) -> Facts:
     """Write the begin mark. Without `keep_index` the table is read as if nothing were known of it; `before` is
     then how many rows were known, for the guard at the end."""
     state = writer.table(schema.table)
     phase = after(Phase(state.phase) if state else Phase.NEW, Event.BEGIN)
     progress = Progress(secrets.token_hex(16), reason)
-    facts = progress.to_facts() | ({"confirmed": True} if confirmed else {})
-    if before:
-        facts["before"] = before
+    facts = Facts(progress, confirmed=confirmed, before=before)
     group = writer.group()
     group.schema(schema)
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_BEGIN, progress.id, {"reason": reason}))
     writer.commit(
         group,
-        table=TableState(schema.table, phase, schema.fingerprint, facts),
+        table=TableState(schema.table, phase, schema.fingerprint, facts.to_json()),
         drop_all_shards=not keep_index,
     )
-    return progress
+    return facts
 
 
 def end(writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
@@ -97,15 +51,13 @@ def end(writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
     facts = {
         "batches": progress.batches,
         "rows": progress.rows,
-        "set_hash": f"{progress.set_hash:032x}",
+        "set_hash": progress.set_hash_text,
     }
     group = writer.group()
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, facts))
     writer.commit(
         group,
-        table=TableState(
-            schema.table, after(Phase.SNAPSHOT, Event.END), schema.fingerprint, {"rows": progress.rows}
-        ),
+        table=TableState(schema.table, after(Phase.SNAPSHOT, Event.END), schema.fingerprint),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import pyarrow as pa
@@ -21,6 +22,8 @@ from ..batching import Changes, GroupBuilder
 from ..sources.source import Rows
 from ..spool.records import Shard
 from .diff import CountIndex, Encoded, KeyedIndex, count_ops, encode, keyed_ops
+from .facts import Reading
+from .index import ScratchWriter
 from .scan import Pass
 
 DELETES_PER_STEP = 50_000
@@ -38,16 +41,16 @@ class WholeScan:
         self._deletes: list[bytes] | None = None
 
     def step(self) -> bool:
-        if "scratch" not in self._pass.facts:
+        reading = self._pass.facts.reading
+        if reading is None:
             return self._read()
         if self._slices is None:
-            self._resume()
-        assert self._slices is not None
+            self._slices = self._resume(reading)
         rows = next(self._slices, None)
-        if rows is not None:
-            self._emit(rows)
-            return False
-        return self._finish()
+        if rows is None:
+            return self._finish(reading)
+        self._emit(rows, reading)
+        return False
 
     # reading
 
@@ -55,77 +58,72 @@ class WholeScan:
         """The one statement. True where nothing changed: then nothing is kept of it."""
         one = self._pass
         scratch = one.files.new_scratch(one.schema)
-        keyed: KeyedIndex = {}
-        counts: CountIndex = Counter()
-        rows_read = 0
+        index = ""
         try:
-            for rows in one.source.whole(one.schema):
-                encoded = encode(one.schema, rows, one.writer.secret)
-                keyed.update(zip(encoded.keys, encoded.digests, strict=False))
-                counts.update(encoded.digests)
-                rows_read += rows.count
-                scratch.add(rows)
-            if self._keyed and len(keyed) != rows_read:
-                raise Rejected("GC-2005", table=str(one.schema.table))
-            changed = self._changed(keyed, counts, rows_read)
+            keyed, counts = self._to_scratch(scratch)
+            changed = self._changed(keyed, counts)
+            if not changed and not one.snapshot:
+                scratch.discard()
+                return True
+            scratch.close()
+            index = one.files.write_keyed(keyed) if self._keyed else one.files.write_counts(counts)
+            one.facts = replace(one.facts, reading=Reading(scratch.name, index, one.read))
+            one.writer.commit(None, table=one.state())
         except BaseException:
             scratch.discard()
+            one.files.remove(index)
             raise
-        one.read = rows_read
-        if not changed and not one.snapshot:
-            scratch.discard()
-            return True
-        scratch.close()
-        name = one.files.write_keyed(keyed) if self._keyed else one.files.write_counts(counts)
-        one.facts |= {
-            "scratch": scratch.name,
-            "index": name,
-            "indexed": rows_read,
-            "done": 0,
-            "deleted": 0,
-            "files": [scratch.name, name],
-        }
-        one.writer.commit(None, table=one.state())
         return False
 
-    def _changed(self, keyed: KeyedIndex, counts: CountIndex, rows: int) -> bool:
+    def _to_scratch(self, scratch: ScratchWriter) -> tuple[KeyedIndex, CountIndex]:
+        one = self._pass
+        keyed: KeyedIndex = {}
+        counts: CountIndex = Counter()
+        for rows in one.source.whole(one.schema):
+            encoded = encode(one.schema, rows, one.writer.secret)
+            keyed.update(zip(encoded.keys, encoded.digests, strict=False))
+            counts.update(encoded.digests)
+            one.read += rows.count
+            scratch.add(rows)
+        if self._keyed and len(keyed) != one.read:
+            raise Rejected("GC-2005", table=str(one.schema.table))
+        return keyed, counts
+
+    def _changed(self, keyed: KeyedIndex, counts: CountIndex) -> bool:
         """Compare with the old index; the guard stands here, before anything is sent."""
         files, old = self._pass.files, self._old
         if self._keyed:
             before = files.read_keyed(old.file)
-            vanished = len(before.keys() - keyed.keys())
-            changed = before != keyed
+            vanished, same = len(before.keys() - keyed.keys()), before == keyed
         else:
             before_counts = files.read_counts(old.file)
-            vanished = (before_counts - counts).total()
-            changed = before_counts != counts
+            vanished, same = (before_counts - counts).total(), before_counts == counts
         self._pass.guard(vanished, max(old.rows, 1))
-        return changed or not old.file
+        return not same or not old.file
 
     # emitting
 
-    def _resume(self) -> None:
-        """Open the scratch where the last transaction left it, with the old index used up as far."""
+    def _resume(self, reading: Reading) -> Iterator[Rows]:
+        """The scratch where the last transaction left it; the old index is used up as far."""
         one = self._pass
-        done = int(str(one.facts["done"]))
+        slices = one.files.read_scratch(reading.scratch, one.schema)
         if self._keyed:
             self._old_keys = one.files.read_keyed(self._old.file)
-        else:
-            self._remaining = one.files.read_counts(self._old.file)
-            for rows in islice(self._scratch(), done):
-                digests = encode(one.schema, rows, one.writer.secret).digests
-                count_ops(self._remaining, digests, snapshot=one.snapshot)
-        self._slices = islice(self._scratch(), done, None)
+            return islice(slices, reading.slices, None)
+        self._remaining = one.files.read_counts(self._old.file)
+        for rows in islice(slices, reading.slices):
+            digests = encode(one.schema, rows, one.writer.secret).digests
+            count_ops(self._remaining, digests, snapshot=one.snapshot)
+        return slices
 
-    def _scratch(self) -> Iterator[Rows]:
-        return self._pass.files.read_scratch(str(self._pass.facts["scratch"]), self._pass.schema)
-
-    def _emit(self, rows: Rows) -> None:
+    def _emit(self, rows: Rows, reading: Reading) -> None:
         one = self._pass
         encoded = encode(one.schema, rows, one.writer.secret)
         group = one.writer.group()
         group.add(one.changes(rows, self._ops(encoded), self._row_keys(encoded)))
-        self._advance(group, encoded.rows)
+        one.advance(b"", group.batches, encoded.rows)
+        one.facts = replace(one.facts, reading=replace(reading, slices=reading.slices + 1))
+        one.writer.commit(group, table=one.state())
 
     def _ops(self, encoded: Encoded) -> list[Op | None]:
         if self._keyed:
@@ -135,39 +133,32 @@ class WholeScan:
     def _row_keys(self, encoded: Encoded) -> list[bytes]:
         return canonical.digests(encoded.keys) if self._keyed else encoded.digests
 
-    def _advance(self, group: GroupBuilder, lines: list[bytes]) -> None:
-        one = self._pass
-        one.facts["done"] = int(str(one.facts["done"])) + 1
-        if one.progress is not None:
-            one.progress = one.progress.plus(b"", group.batches, lines)
-        one.writer.commit(group, table=one.state())
-
     # deleting, and the end
 
-    def _finish(self) -> bool:
+    def _finish(self, reading: Reading) -> bool:
         """Deletions, a bounded number a transaction; with the last of them the index is swapped."""
         one = self._pass
         if self._deletes is None:
-            self._deletes = self._find_deletes()
-        start = int(str(one.facts["deleted"]))
-        part = self._deletes[start : start + DELETES_PER_STEP]
+            self._deletes = self._find_deletes(reading)
+        part = self._deletes[reading.deletes : reading.deletes + DELETES_PER_STEP]
         group = one.writer.group()
         if part:
             group.add(one.keyed_deletes(part) if self._keyed else self._count_deletes(part))
-        last = start + len(part) >= len(self._deletes)
-        one.facts["deleted"] = start + len(part)
-        if not last:
+            one.advance(b"", group.batches, [])
+        sent = reading.deletes + len(part)
+        if sent < len(self._deletes):
+            one.facts = replace(one.facts, reading=replace(reading, deletes=sent))
             one.writer.commit(group, table=one.state())
             return False
-        self._swap(group)
+        self._swap(group, reading)
         return True
 
-    def _find_deletes(self) -> list[bytes]:
+    def _find_deletes(self, reading: Reading) -> list[bytes]:
         """Canonical keys, or row digests as often as they are gone. A snapshot of a multiset needs none: its
         begin mark is a floor under which nothing counts."""
         one = self._pass
         if self._keyed:
-            new = one.files.read_keyed(str(one.facts["index"]))
+            new = one.files.read_keyed(reading.index)
             return sorted(self._old_keys.keys() - new.keys())
         return [] if one.snapshot else sorted(self._remaining.elements())
 
@@ -177,17 +168,14 @@ class WholeScan:
         nothing = Rows([pa.nulls(len(digests), c.wire) for c in schema.columns])
         return Changes(schema, nothing, [Op.DELETE] * len(digests), digests)
 
-    def _swap(self, group: GroupBuilder) -> None:
+    def _swap(self, group: GroupBuilder, reading: Reading) -> None:
         one = self._pass
-        scratch = str(one.facts.pop("scratch"))
-        index = str(one.facts.pop("index"))
-        rows = int(str(one.facts.pop("indexed")))
-        for name in ("done", "deleted", "files"):
-            one.facts.pop(name, None)
+        one.facts = replace(one.facts, reading=None)
+        one.complete()
         one.writer.commit(
             group,
             table=one.state(),
             drop_shards=[b""] if self._old.file else [],
-            add_shards=[Shard(b"", b"", index, rows)],
+            add_shards=[Shard(b"", b"", reading.index, reading.rows)],
         )
-        one.files.remove(scratch, self._old.file)
+        one.files.remove(reading.scratch, self._old.file)

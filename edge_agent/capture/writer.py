@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from protocol.errors import Transient
 from protocol.names import Stream, TableName
 
 from ..batching import GroupBuilder, Seal, place_after
@@ -16,19 +17,26 @@ from ..spool.spool import Spool
 
 
 class StreamWriter:
-    """Of one epoch of one stream."""
+    """Of one epoch of one stream. Raises Transient GC-3005 where none was granted yet."""
 
     def __init__(self, spool: Spool, stream: Stream, seal: Seal, wall: Callable[[], int]) -> None:
         self.spool = spool
         self.stream = stream
         self._seal = seal
         self.wall = wall
-        state = self.state()
+        state = self.spool.stream(stream)
+        if state is None:
+            raise Transient("GC-3005", source=stream.source)
         self.epoch, self.secret = state.epoch, state.secret
+        self.state()
 
     def state(self) -> StreamState:
+        """Raises Transient with the code that ended this epoch, once it is over."""
         state = self.spool.stream(self.stream)
-        assert state is not None, "capture begins only in a granted epoch"
+        assert state is not None
+        if state.stopped or state.epoch != self.epoch:
+            code = state.stopped or "GC-3007"
+            raise Transient(code, source=self.stream.source, epoch=self.epoch, seq=state.head_seq)
         return state
 
     def group(self) -> GroupBuilder:
@@ -52,9 +60,9 @@ class StreamWriter:
         drop_all_shards: bool = False,
         scan: Scan | None = None,
     ) -> None:
-        """One transaction. Raises Transient GC-3001/3002; then nothing of it happened."""
-        state = self.state()
+        """One transaction. Raises Transient GC-3001/3002 or as `state`; then nothing of it happened."""
         done = group.finish() if group is not None else None
+        state = self.state()  # after the sealing, which takes its time
         self.spool.commit(
             Work(
                 stream=self.stream,

@@ -1,0 +1,102 @@
+"""What a table's capture remembers from one transaction to the next: the `facts` beside its phase in the spool.
+
+Every step commits them with the work that they cover, so that a new process goes on exactly there. They are
+small, typed here and JSON in the spool; that a snapshot is under way is told by the phase and by `progress`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from protocol import canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a snapshot is. `cursor` is the canonical key up to which it has read; once it is `complete`
+    nothing is left but its end mark, which may have to wait for a person."""
+
+    id: str
+    reason: str
+    cursor: bytes = b""
+    batches: int = 0
+    rows: int = 0
+    set_hash: int = 0
+    complete: bool = False
+
+    def plus(self, cursor: bytes, batches: int, lines: list[bytes]) -> Progress:
+        """After a chunk with these canonical rows."""
+        return replace(
+            self,
+            cursor=cursor,
+            batches=self.batches + batches,
+            rows=self.rows + len(lines),
+            set_hash=canonical.add_to_set_hash(self.set_hash, canonical.digests(lines)),
+        )
+
+    @property
+    def set_hash_text(self) -> str:
+        """32 hex digits, as the end mark has it."""
+        return f"{self.set_hash:032x}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"cursor": self.cursor.hex(), "set_hash": self.set_hash_text}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Progress:
+        cursor, set_hash = bytes.fromhex(said["cursor"]), int(said["set_hash"], 16)
+        return cls(**said | {"cursor": cursor, "set_hash": set_hash})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one statement read, on its way to the spool: its scratch file, the index of it, how many rows, and
+    how many of the scratch's slices and then of the deletions were sent."""
+
+    scratch: str
+    index: str
+    rows: int
+    slices: int = 0
+    deletes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`confirmed`: a person has said that the deletions are meant. `before`: how many rows were known when a
+    snapshot began that reads without the old index. `deleted` rows `of` so many have gone since the last
+    complete pass: a table must not vanish bit by bit, one interrupted pass after the other."""
+
+    progress: Progress | None = None
+    reading: Reading | None = None
+    confirmed: bool = False
+    before: int = 0
+    deleted: int = 0
+    of: int = 0
+
+    @property
+    def under_way(self) -> bool:
+        """Whether some of the table was read already, by an earlier step."""
+        begun = self.progress is not None and (self.progress.complete or self.progress.cursor != b"")
+        return begun or self.reading is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Without what is as at the beginning. The spool looks for `files`."""
+        said: dict[str, Any] = {
+            name: value for name in ("confirmed", "before", "deleted", "of") if (value := getattr(self, name))
+        }
+        if self.progress is not None:
+            said["progress"] = self.progress.to_json()
+        if self.reading is not None:
+            said["reading"] = asdict(self.reading)
+            said["files"] = [self.reading.scratch, self.reading.index]
+        return said
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Facts:
+        fields = {name: value for name, value in said.items() if name != "files"}
+        if "progress" in said:
+            fields["progress"] = Progress.from_json(said["progress"])
+        if "reading" in said:
+            fields["reading"] = Reading(**said["reading"])
+        return cls(**fields)

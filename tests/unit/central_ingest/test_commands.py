@@ -1,0 +1,248 @@
+"""The command line on a small data directory: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from central_ingest import commands
+from central_ingest.config import load
+from central_ingest.enrolment import secret_hash
+from central_ingest.keystore import KeyStore
+from central_ingest.landing.delta import DeltaLake
+from central_ingest.landing.lake import Txn
+from central_ingest.landing.rows import batch_rows, stamp_landed
+from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Ledger, TableRecord
+from protocol.batch import decode_batch, encode_batch
+from protocol.change import KEY
+from protocol.enrolment import Token
+from protocol.keys import from_base64
+
+from .sender import STREAM, VISITS, Sender, table
+
+ODD = "王[/red] :smile: [b]"
+
+
+class Shell:
+    def __init__(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.config, self.data_dir = tmp_path / "etc" / "central.toml", tmp_path / '数据 "data"'
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        self.out = self.err = ""
+
+    def run(self, *arguments: str) -> int:
+        self._monkeypatch.setattr(sys, "argv", ["central-ingest", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            commands.run()
+        self.out, self.err = self._capsys.readouterr()
+        return int(caught.value.code or 0)
+
+    def on(self, *arguments: str) -> int:
+        return self.run(*arguments, "--config", str(self.config))
+
+    def ledger(self) -> Ledger:
+        return Ledger.open(load(self.config).ledger_path)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    for console in (commands.console, commands.errors):
+        monkeypatch.setattr(console, "width", 200)
+    return Shell(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def shell(bare: Shell) -> Shell:
+    assert bare.on("init", "--data-dir", str(bare.data_dir)) == 0
+    return bare
+
+
+@pytest.fixture
+def landed(shell: Shell) -> Shell:
+    """One table with two rows, one of which tries the screen's patience."""
+    path = f"changes/h1/his/{VISITS.table.directory()}"
+    system = {
+        "_gc_op": pa.array([ord("c")] * 2, pa.uint8()),
+        "_gc_key": pa.array([b"1" * 16, b"2" * 16], KEY),
+    }
+    columns = [pa.array([1, 2], pa.int64()), pa.array([ODD, None])]
+    batch = decode_batch(encode_batch(VISITS, system, columns, captured=1), lambda _: VISITS)
+    lake = DeltaLake(load(shell.config).lake_dir)
+    lake.append(path, stamp_landed(batch_rows(batch, 1, 2, 3), 4), [Txn("h1/his/1", 2)])
+    ledger = shell.ledger()
+    ledger.save_table(TableRecord(path, STREAM, VISITS.table, ("id",), VISITS.fingerprint, 0, 4, 2))
+    waiting = TableRecord("changes/h1/his/x", STREAM, table("waiting").table, (), b"", -1, None, 0)
+    ledger.save_table(waiting)
+    ledger.close()
+    return shell
+
+
+def test_init_makes_everything_once(bare: Shell) -> None:
+    assert bare.on("init", "--data-dir", str(bare.data_dir)) == 0
+    config = load(bare.config)
+    assert config.data_dir == bare.data_dir
+    KeyStore(config.keys_dir).signer()
+    assert config.ledger_path.exists()
+    before = bare.config.read_bytes()
+    assert bare.on("init", "--data-dir", "/elsewhere") == 78
+    assert "GC-1005" in bare.err
+    assert bare.config.read_bytes() == before
+
+
+def test_invite_prints_a_token_that_the_ledger_awaits(shell: Shell) -> None:
+    assert shell.on("invite", "h1", "--name", "第一医院") == 0
+    token = Token.from_text(shell.out)
+    config = load(shell.config)
+    keys = KeyStore(config.keys_dir)
+    assert (token.site, token.broker) == ("h1", config.broker.url)
+    assert from_base64(token.centre_signing) == keys.signer().public
+    assert from_base64(token.centre_sealing) == keys.sealing().public
+    assert from_base64(token.site_sealing) == keys.create_site("h1").public
+    sender, ledger = Sender(), shell.ledger()
+    record = AgentRecord(sender.agent, "h1", 1, sender.signer.public, "1.0", 5, None)
+    now = time.time_ns() // 1000
+    assert ledger.use_invitation(secret_hash(bytes.fromhex(token.secret)), "h1", record, now)
+    assert ledger.sites() == [("h1", "第一医院")]
+    ledger.close()
+    assert shell.on("sites", "--json") == 0
+    (site,) = json.loads(shell.out)
+    assert (site["site"], site["agents"][0]["agent"]) == ("h1", sender.agent)
+    assert shell.on("sites") == 0
+    assert sender.agent in shell.out
+
+
+def test_two_invitations_share_the_site_key_and_no_secret(shell: Shell) -> None:
+    tokens = []
+    for _ in range(2):
+        assert shell.on("invite", "h1") == 0
+        tokens.append(Token.from_text(shell.out))
+    assert tokens[0].site_sealing == tokens[1].site_sealing
+    assert tokens[0].secret != tokens[1].secret
+
+
+def test_what_is_no_site_code_is_refused(shell: Shell) -> None:
+    assert shell.on("invite", "../x") == 1
+    assert "GC-4004" in shell.err
+
+
+def status(shell: Shell, **changes: Any) -> None:
+    said: dict[str, Any] = {
+        "format": 1,
+        "time": time.time_ns() // 1000,
+        "version": "1",
+        "healthy": True,
+        "broker": {"url": "mqtt://x", "connected": True, "reason": ""},
+        "fault": None,
+        "journal": {"end": 1, "not_landed_bytes": 0},
+        "landing": {"pending_rows": 0},
+        "counters": {
+            "envelopes_admitted": 1,
+            "envelopes_repeated": 0,
+            "refused": {"GC-5002": 4},
+            "rows_landed": 2,
+            "commits": 1,
+        },
+        "parked": [],
+        "streams": [],
+    }
+    load(shell.config).status_path.write_text(json.dumps(said | changes), "utf-8")
+
+
+PARKED = {"stream": "h1/his", "path": "changes/x", "code": "GC-5006", "reason": "rows [/b] of a batch"}
+STREAM_LINE = {
+    "site": "h1",
+    "name": "第一[/医院]",
+    "source": "his",
+    "freshness_seconds": 1.25,
+    "tables": 3,
+    "epoch": 1,
+    "seq": 9,
+    "silent": False,
+    "healthy": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "word"),
+    [
+        ({}, 0, "HEALTHY"),
+        ({"streams": [STREAM_LINE]}, 0, "第一[/医院]"),
+        ({"healthy": False, "parked": [PARKED]}, 1, "rows [/b] of a batch"),
+        ({"time": 1}, 2, "NOT RUNNING"),
+    ],
+)
+def test_status_tells_by_its_exit_code(shell: Shell, changes: dict[str, Any], code: int, word: str) -> None:
+    status(shell, **changes)
+    assert shell.on("status") == code
+    assert word in shell.out
+    assert shell.on("status", "--json") == code
+    assert json.loads(shell.out)["exit"] == code
+
+
+def test_without_a_daemon_status_is_2(shell: Shell) -> None:
+    assert shell.on("status") == 2
+    assert shell.on("status", "--json") == 2
+    assert json.loads(shell.out) == {"running": False, "exit": 2, "status": None}
+
+
+def test_tables_are_printed_as_queries_name_them(landed: Shell) -> None:
+    assert landed.on("tables", "--json") == 0
+    facts = {one["path"]: one for one in json.loads(landed.out)}
+    one = facts[f"changes/h1/his/{VISITS.table.directory()}"]
+    assert (one["name"], one["key"], one["change_rows"]) == ('current."h1.his.db.visits"', ["id"], 2)
+    assert landed.on("query", f"select id, name from {one['name']} order by id") == 0
+    assert ODD in landed.out
+    assert "∅" in landed.out
+    assert landed.on("tables") == 0
+    assert 'current."h1.his.db.visits"' in landed.out
+    assert landed.on("query", 'select * from current."h1.his.db.waiting"') == 78
+    assert "GC-6007" in landed.err
+
+
+def test_uncaptured_tables_are_listed_apart(shell: Shell) -> None:
+    ledger = shell.ledger()
+    lines = [InventoryLine(STREAM, "a", 3, None, True, ""), InventoryLine(STREAM, "b", 4, 9, False, "why")]
+    ledger.save_inventory(lines, first=True, now=1)
+    ledger.close()
+    assert shell.on("tables", "--uncaptured", "--json") == 0
+    assert [one["table"] for one in json.loads(shell.out)] == ["b"]
+    assert shell.on("tables") == 0
+    assert "none" in shell.out
+
+
+def test_every_query_leaves_an_audit_line_also_a_wrong_one(landed: Shell, tmp_path: Path) -> None:
+    good, bad = 'select count(*) as n from changes."h1.his.db.visits"', "drop table x"
+    assert landed.on("query", good, "--output", str(tmp_path / "n.arrow")) == 0
+    with pa.ipc.open_file(str(tmp_path / "n.arrow")) as file:
+        assert file.read_all().to_pylist() == [{"n": 2}]
+    assert landed.on("query", good, "--output", str(tmp_path / "n.csv")) == 0
+    assert (tmp_path / "n.csv").read_text() == '"n"\n2\n'
+    assert landed.on("query", bad) == 78
+    ledger = landed.ledger()
+    assert [what for _, _, what in ledger.audits()] == [good, good, bad]
+    ledger.close()
+
+
+@pytest.mark.parametrize("arguments", [(), ("bogus",), ("status", "--bogus"), ("invite",)])
+def test_wrong_usage_is_64(bare: Shell, arguments: tuple[str, ...]) -> None:
+    assert bare.run(*arguments) == 64
+
+
+def test_help_and_version_are_0(bare: Shell) -> None:
+    assert bare.run("--help") == 0
+    assert bare.run("version", "--json") == 0
+    assert set(json.loads(bare.out)) == {"version"}
+
+
+@pytest.mark.parametrize("command", ["status", "sites", "tables", "run"])
+def test_without_configuration_it_is_78(bare: Shell, command: str) -> None:
+    assert bare.on(command) == 78
+    assert "GC-1001" in bare.err
+    assert str(bare.config) in bare.err

@@ -1,0 +1,106 @@
+"""What the centre shows of its streams, whatever agents say of themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from central_ingest.fleet import fault_json, stream_lines, write_status
+from central_ingest.ledger.ledger import Ledger, TableRecord
+from central_ingest.roster import Roster, Tenure
+from protocol.delivery import Head
+from protocol.errors import Transient
+
+from .ledgers import memory_ledger
+from .sender import STREAM, VISITS
+
+NOW = 1_000_000_000
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    ledger = memory_ledger()
+    ledger.add_site("h1", "第一医院", 1)
+    return ledger
+
+
+def line(ledger: Ledger) -> dict[str, Any]:
+    roster = Roster()
+    roster.begin(Tenure(STREAM, "a", Head(2, 7, b"h"), received=NOW - 5))
+    (one,) = stream_lines(roster, ledger, NOW)
+    return one
+
+
+def test_a_line_says_how_fresh_and_how_far(ledger: Ledger) -> None:
+    source = {"source": "his", "fresh_as_of": NOW - 2_500_000, "backlog_bytes": 9, "healthy": True}
+    ledger.save_fleet("a", NOW - 1, {"sources": [{"source": "lis"}, source]})
+    ledger.save_table(TableRecord("p", STREAM, VISITS.table, (), b"", 0, NOW - 3, 4))
+    assert line(ledger) == {
+        "site": "h1",
+        "name": "第一医院",
+        "source": "his",
+        "agent": "a",
+        "epoch": 2,
+        "seq": 7,
+        "received": NOW - 5,
+        "landed": NOW - 3,
+        "tables": 1,
+        "heard": NOW - 1,
+        "silent": False,
+        "freshness_seconds": 2.5,
+        "backlog_bytes": 9,
+        "healthy": True,
+    }
+
+
+def test_who_was_never_heard_is_silent(ledger: Ledger) -> None:
+    one = line(ledger)
+    assert (one["silent"], one["heard"], one["freshness_seconds"], one["healthy"]) == (
+        True,
+        None,
+        None,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"sources": None},
+        {"sources": {"source": "his"}},
+        {"sources": ["his", 3, None]},
+        {"sources": [{"source": "his", "fresh_as_of": "soon", "backlog_bytes": [], "healthy": "yes"}]},
+        {"sources": [{"source": "his", "fresh_as_of": 10**400, "backlog_bytes": -1}]},
+        {"sources": [{"source": "his", "fresh_as_of": float("nan"), "backlog_bytes": float("inf")}]},
+        {"sources": [{"source": "his", "fresh_as_of": True}]},
+    ],
+)
+def test_an_agent_may_say_anything(ledger: Ledger, status: dict[str, Any]) -> None:
+    ledger.save_fleet("a", NOW, status)
+    one = line(ledger)
+    assert (one["freshness_seconds"], one["backlog_bytes"], one["healthy"]) == (None, None, False)
+    json.dumps(one, allow_nan=False)
+
+
+def test_status_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    write_status(path, {"名": 1})
+    write_status(path, {"名": 2})
+    assert json.loads(path.read_text("utf-8")) == {"名": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_fault_is_told_in_both_languages() -> None:
+    assert fault_json(None) is None
+    fault = Transient("GC-6001", path="/j", reason="full")
+    assert fault_json(fault) == {
+        "code": "GC-6001",
+        "what": fault.what,
+        "todo": fault.todo,
+        "what_zh": fault.what_zh,
+        "todo_zh": fault.todo_zh,
+    }

@@ -1,0 +1,91 @@
+"""The rule of landing.md §5 in plain Python: what stands in a table after these events.
+
+Snapshots are checked when they end: rows, batches and set hash of what came since their begin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from protocol import canonical
+from protocol.change import MarkKind, Op, Version
+from protocol.names import TableName
+
+from ..reading import BatchSeen, Change, Event, Mark
+
+COUNTS = {Op.READ: 1, Op.CREATE: 1, Op.UPDATE: 0, Op.DELETE: -1}
+
+
+@dataclass
+class TableLog:
+    """All changes of one table, and the floor under which nothing counts."""
+
+    keyed: bool
+    changes: list[Change] = field(default_factory=list)
+    batches: list[Version] = field(default_factory=list)
+    floor: Version = field(default_factory=lambda: Version(0, 0))
+    begun: tuple[str | None, Version] | None = None
+    ended: int = 0
+
+    def mark(self, mark: Mark) -> None:
+        header = mark.header
+        match header.mark:
+            case MarkKind.SNAPSHOT_BEGIN:
+                self.begun = header.snapshot, mark.version
+            case MarkKind.SNAPSHOT_END:
+                assert self.begun is not None, "an end without a begin"
+                snapshot, begin = self.begun
+                assert (header.snapshot, mark.version.epoch) == (snapshot, begin.epoch)
+                rows = [c.row for c in self.changes if c.op is Op.READ and c.version > begin]
+                assert header.facts == {
+                    "rows": len(rows),
+                    "batches": sum(version > begin for version in self.batches),
+                    "set_hash": f"{canonical.add_to_set_hash(0, canonical.digests(rows)):032x}",
+                }
+                self.floor, self.begun = begin, None
+                self.ended += 1
+            case MarkKind.DROP:
+                self.floor, self.begun = mark.version, None
+            case kind:
+                raise AssertionError(f"{kind} is not sent by capture")
+
+    def standing(self) -> Counter[bytes]:
+        """Canonical rows with their counts; in a keyed table each key has at most one."""
+        counted = [change for change in self.changes if change.version > self.floor]
+        if self.keyed:
+            last = {change.key: change for change in counted}
+            return Counter(change.row for change in last.values() if change.op is not Op.DELETE)
+        counts: Counter[bytes] = Counter()
+        rows: dict[bytes, bytes] = {}
+        for change in counted:
+            assert change.op is not Op.UPDATE, "a row without key has nothing to update"
+            counts[change.key] += COUNTS[change.op]
+            rows.setdefault(change.key, change.row)
+        assert all(count >= 0 for count in counts.values()), "more rows taken away than there were"
+        return Counter({rows[key]: count for key, count in counts.items() if count})
+
+
+class Replay:
+    """All tables of a stream, over all its epochs."""
+
+    def __init__(self, keyed: dict[TableName, bool]) -> None:
+        self.tables = {name: TableLog(key) for name, key in keyed.items()}
+        self._last = Version(0, 0)
+
+    def take(self, events: Iterable[Event]) -> list[Change | Mark]:
+        """Gives them back, less what speaks of whole batches."""
+        taken: list[Change | Mark] = []
+        for event in events:
+            assert event.version > self._last, "no version twice"
+            if isinstance(event, BatchSeen):
+                self.tables[event.table].batches.append(event.version)
+                continue
+            self._last = event.version
+            taken.append(event)
+            if isinstance(event, Change):
+                self.tables[event.table].changes.append(event)
+            elif (name := event.header.table_name) is not None:
+                self.tables[name].mark(event)
+        return taken

@@ -1,0 +1,213 @@
+"""Batching: what goes in comes out of the envelopes in order; schemas and pieces go ahead, and once; one flag."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from edge_agent.batching import Changes, Group, GroupBuilder, place_after
+from edge_agent.sources.columns import aside
+from edge_agent.sources.source import Rows
+from protocol import canonical
+from protocol.batch import MarkHeader
+from protocol.change import MarkKind, Op
+from protocol.envelope import Kind
+from protocol.errors import Rejected
+from protocol.limits import (
+    BATCH_PLAIN_BYTES_TARGET,
+    BATCH_ROWS_MAX,
+    ENVELOPE_BYTES_MAX,
+    PIECE_BYTES,
+    VALUE_INLINE_BYTES_MAX,
+)
+from protocol.names import TableName
+from protocol.schema import Column, TableSchema
+
+from .keys import EPOCH_SECRET, SEAL, STREAM
+from .reading import Change, Mark, Reader
+
+NAME = TableName(None, None, "t")
+SCHEMA = TableSchema(NAME, (Column("id", pa.int64()), Column("v", pa.string())), ("id",))
+BINARY = TableSchema(NAME, (Column("id", pa.int64()), Column("v", pa.binary())), ("id",))
+NOISE = random.Random(1)
+
+
+def builder(sent: set[bytes] = frozenset()) -> GroupBuilder:  # type: ignore[assignment]
+    return GroupBuilder(
+        SEAL,
+        place_after(STREAM, 1, 0, b""),
+        captured=5,
+        schema_sent=sent.__contains__,
+        object_sent=sent.__contains__,
+    )
+
+
+def changes(
+    schema: TableSchema, values: list[Any], first: int = 0, asides: list[Any] | None = None
+) -> Changes:
+    ids = pa.array(range(first, first + len(values)), pa.int64())
+    rows = Rows([ids, pa.array(values, schema.columns[1].wire)], asides)
+    keys = canonical.digests(canonical.encode_rows([ids]))
+    return Changes(schema, rows, [Op.CREATE] * len(values), keys)
+
+
+def lines(of: Changes) -> list[bytes]:
+    return canonical.encode_rows(of.rows.columns, [c.name for c in of.schema.columns], of.rows.asides)
+
+
+def read(group: Group, known: TableSchema | None = None) -> tuple[Reader, list[Change]]:
+    reader = Reader(EPOCH_SECRET)
+    if known is not None:
+        reader.schemas[known.fingerprint] = known
+    events = list(reader.read(sealed.data for sealed in group.envelopes))
+    assert max((len(sealed.data) for sealed in group.envelopes), default=0) <= ENVELOPE_BYTES_MAX
+    return reader, [event for event in events if isinstance(event, Change)]
+
+
+def test_changes_come_out_as_they_went_in() -> None:
+    some = changes(SCHEMA, ["a", None, "甲"], asides=[None, [aside("v", "charset", b"\xff")], None])
+    some = replace(some, ops=[Op.READ, Op.UPDATE, Op.CREATE])
+    made = builder()
+    made.add(some)
+    assert made.batches == 1
+    reader, found = read(made.finish())
+    assert reader.kinds == [Kind.SCHEMA, Kind.BATCH]
+    assert [(c.op, c.key, c.row, c.version.ord) for c in found] == [
+        (op, key, line, i)
+        for i, (op, key, line) in enumerate(zip(some.ops, some.keys, lines(some), strict=True))
+    ]
+
+
+def test_nothing_makes_no_envelope() -> None:
+    made = builder()
+    made.add(changes(SCHEMA, []))
+    assert made.finish() == Group([], [], [])
+
+
+def test_a_schema_goes_once_in_a_group_and_once_in_an_epoch() -> None:
+    made = builder()
+    made.add(changes(SCHEMA, ["a"]))
+    made.add(changes(SCHEMA, ["b"], first=1))
+    group = made.finish()
+    assert group.schemas == [(SCHEMA.fingerprint, SCHEMA.content)]
+    assert read(group)[0].kinds == [Kind.SCHEMA, Kind.BATCH, Kind.BATCH]
+    made = builder({SCHEMA.fingerprint})
+    made.add(changes(SCHEMA, ["a"]))
+    group = made.finish()
+    assert group.schemas == []
+    assert read(group, SCHEMA)[0].kinds == [Kind.BATCH]
+
+
+def test_only_the_last_envelope_has_the_flags() -> None:
+    made = builder()
+    made.mark(MarkHeader(captured=1, mark=MarkKind.INVENTORY, table=None, group_end=True))
+    made.add(changes(SCHEMA, ["a"]))
+    made.mark(MarkHeader(captured=1, mark=MarkKind.INVENTORY, table=None))
+    group = made.finish("lsn 7", cut=True)
+    reader = Reader(EPOCH_SECRET)
+    marks = [e.header for e in reader.read(s.data for s in group.envelopes) if isinstance(e, Mark)]
+    assert reader.group_ends == {4}
+    assert [(m.group_end, m.cut, m.position) for m in marks] == [(False, False, None), (True, True, "lsn 7")]
+
+
+def test_batches_are_cut_at_the_target_and_lose_nothing() -> None:
+    values = [f"{i:0100}" for i in range(25_000)]
+    some = changes(SCHEMA, values)
+    made = builder()
+    made.add(some)
+    reader, found = read(made.finish())
+    assert [c.row for c in found] == lines(some)
+    assert reader.kinds.count(Kind.BATCH) == made.batches
+    assert 2 <= made.batches <= 1 + some.rows.nbytes * 2 // BATCH_PLAIN_BYTES_TARGET
+
+
+def test_a_batch_never_has_more_rows_than_agreed() -> None:
+    tiny = TableSchema(NAME, (Column("b", pa.bool_()),))
+    count = BATCH_ROWS_MAX + 1
+    column = pa.nulls(count, pa.bool_())
+    made = builder()
+    made.add(Changes(tiny, Rows([column]), [Op.DELETE] * count, [b"k" * 16] * count))
+    assert made.batches >= 2
+    assert len(read(made.finish())[1]) == count
+
+
+def test_what_does_not_compress_is_halved_until_it_fits() -> None:
+    long = [NOISE.randbytes(60_000) for _ in range(2)]
+    some = changes(BINARY, [*([b"s"] * 500), *(NOISE.randbytes(60_000) for _ in range(30)), *long])
+    made = builder()
+    made.add(some)
+    reader, found = read(made.finish())
+    assert [c.row for c in found] == lines(some)
+    assert reader.kinds.count(Kind.BATCH) == made.batches
+
+
+def test_a_row_that_no_envelope_holds_is_told() -> None:
+    columns = tuple(Column(f"c{i}", pa.binary()) for i in range(20))
+    wide = TableSchema(NAME, columns)
+    rows = Rows([pa.array([NOISE.randbytes(VALUE_INLINE_BYTES_MAX)]) for _ in columns])
+    with pytest.raises(Rejected, match="GC-2013") as caught:
+        builder().add(Changes(wide, rows, [Op.CREATE], [b"k" * 16]))
+    assert caught.value.facts["table"] == "t"
+
+
+@pytest.mark.parametrize(
+    "size",
+    [VALUE_INLINE_BYTES_MAX, VALUE_INLINE_BYTES_MAX + 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES],
+)
+def test_a_long_value_goes_ahead_in_pieces(size: int) -> None:
+    value = NOISE.randbytes(size)
+    some = changes(BINARY, [b"short", value, None, value])
+    made = builder()
+    made.add(some)
+    group = made.finish()
+    reader, found = read(group)
+    pieces = -(-size // PIECE_BYTES) if size > VALUE_INLINE_BYTES_MAX else 0
+    assert reader.kinds == [Kind.SCHEMA, *[Kind.PIECE] * pieces, Kind.BATCH]
+    assert [c.row for c in found] == lines(some), "canonical form is the same, in place or aside"
+    digest = hashlib.sha256(value)
+    assert group.objects == ([digest.digest()] if pieces else [])
+    assert reader.objects == ({digest.hexdigest(): value} if pieces else {})
+
+
+def test_a_long_value_that_the_epoch_has_is_only_named() -> None:
+    value = b"v" * (VALUE_INLINE_BYTES_MAX + 1)
+    digest = hashlib.sha256(value).digest()
+    made = builder({digest, BINARY.fingerprint})
+    made.add(changes(BINARY, [value]))
+    group = made.finish()
+    assert [sealed.kind for sealed in group.envelopes] == [Kind.BATCH]
+    assert group.objects == []
+
+
+def test_a_long_value_joins_what_is_aside_already() -> None:
+    columns = (Column("a", pa.string()), Column("b", pa.string()), Column("c", pa.string()))
+    schema = TableSchema(NAME, columns)
+    long = "长" * VALUE_INLINE_BYTES_MAX
+    rows = Rows(
+        [pa.nulls(2, pa.string()), pa.array([long, "x"]), pa.array([long, long])],
+        [[aside("a", "charset", b"\xff")], None],
+    )
+    expected = canonical.encode_rows(rows.columns, "abc", rows.asides)
+    keys = canonical.digests(expected, EPOCH_SECRET)
+    made = builder()
+    made.add(Changes(schema, rows, [Op.CREATE] * 2, keys))
+    _, found = read(made.finish())
+    assert [c.row for c in found] == expected
+    assert rows.asides == [[aside("a", "charset", b"\xff")], None], "what was given is left alone"
+
+
+def test_text_of_few_values_travels_as_a_dictionary() -> None:
+    few, many = changes(SCHEMA, ["男", "女", None] * 400), changes(SCHEMA, [f"{i:08}" for i in range(1200)])
+    sizes = []
+    for some in (few, many):
+        made = builder()
+        made.add(some)
+        group = made.finish()
+        sizes.append(len(group.envelopes[-1].data))
+        assert [c.row for c in read(group)[1]] == lines(some)
+    assert sizes[0] < sizes[1]
