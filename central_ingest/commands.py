@@ -215,16 +215,7 @@ def _print_status(said: dict[str, Any], running: bool) -> None:
 
 
 def _print_streams(said: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for title in (
-        "机构 site",
-        "来源 source",
-        "新鲜度 freshness",
-        "表 tables",
-        "任期/序号 epoch/seq",
-        "状态 state",
-    ):
-        table.add_column(title)
+    """Two lines a stream, never cut."""
     for s in said["streams"]:
         fresh = "—" if s["freshness_seconds"] is None else f"{s['freshness_seconds']:.1f} s"
         state = (
@@ -234,9 +225,16 @@ def _print_streams(said: dict[str, Any]) -> None:
             if s["healthy"]
             else "[yellow]需关注 degraded[/yellow]"
         )
-        site = escape(f"{s['site']} {s['name']}".strip())
-        table.add_row(site, s["source"], fresh, str(s["tables"]), f"{s['epoch']}/{s['seq']}", state)
-    console.print(table)
+        console.print(
+            f"\n  [bold]{escape(s['site'])}/{s['source']}[/bold] {escape(s['name'])}  {state}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(
+            f"    新鲜度 freshness {fresh} · 表 tables {s['tables']} · 任期/序号 epoch/seq {s['epoch']}/{s['seq']}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -30,7 +30,7 @@ from .broker import EmbeddedBroker
 from .config import Config
 from .enrolment import Enrolment
 from .grants import Grants
-from .journal.files import FileJournal
+from .journal.files import TORN_TAIL, FileJournal
 from .keystore import KeyStore, LiveOpener
 from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
@@ -195,32 +195,42 @@ class Daemon:
             await asyncio.to_thread(fleet.write_status, self._config.status_path, status)
             await asyncio.sleep(1)
 
+    def _damage(self) -> Permanent | None:
+        """What of the journal is rotten; a tail torn by a power cut had no receipt yet and is no loss."""
+        rotten = [one for one in self._journal.damage if one.reason != TORN_TAIL]
+        return Permanent("GC-6002", offset=rotten[0].offset, reason=rotten[0].reason) if rotten else None
+
     def _status(self) -> dict[str, Any]:
         now = wall()
         parked = self._ledger.parked()
-        fault = self._reception.fault or self._lander.fault
+        streams = fleet.stream_lines(self._roster, self._ledger, now)
+        fault = self._reception.fault or self._lander.fault or self._damage()
         return {
             "format": fleet.FORMAT,
             "time": now,
             "version": VERSION,
             "pid": os.getpid(),
             "started": self._started,
-            "healthy": self._receiver.connected and fault is None and not parked,
+            "healthy": self._receiver.connected and fault is None and not parked and _all_well(streams),
             "broker": {
                 "url": self._config.broker.url,
                 "connected": self._receiver.connected,
                 "reason": self._receiver.reason,
             },
-            "fault": fleet.fault_json(fault),
+            "fault": fault.as_json() if fault is not None else None,
             "journal": {"end": self._journal.end, "not_landed_bytes": self._lander.backlog_bytes},
             "landing": {"pending_rows": self._lander.pending_rows},
             "counters": self._metrics.as_json(),
             "parked": [
                 {"stream": str(p.stream), "path": p.path, "code": p.code, "reason": p.reason} for p in parked
             ],
-            "streams": fleet.stream_lines(self._roster, self._ledger, now),
+            "streams": streams,
         }
 
 
 async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
+
+
+def _all_well(streams: list[dict[str, Any]]) -> bool:
+    return all(one["healthy"] and not one["silent"] for one in streams)

@@ -10,26 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import Fault
-
 from .ledger.ledger import Ledger
 from .roster import Roster
 
 FORMAT = 1
 QUIET_MICROS = 120_000_000
 """An agent that was not heard for so long is shown as silent: silence is an alarm."""
-
-
-def fault_json(fault: Fault | None) -> dict[str, str] | None:
-    if fault is None:
-        return None
-    return {
-        "code": fault.code,
-        "what": fault.what,
-        "todo": fault.todo,
-        "what_zh": fault.what_zh,
-        "todo_zh": fault.todo_zh,
-    }
 
 
 def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any]]:

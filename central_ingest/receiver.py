@@ -25,6 +25,9 @@ STATE_SECONDS = 10.0
 """The centre's state is said again this often, in case the broker lost it."""
 
 
+GOODBYE_SECONDS = 2.0
+
+
 class CentreVoice:
     """The signed, retained word whether the centre takes data. A new `instance` with every start."""
 
@@ -62,20 +65,27 @@ class Receiver:
         self.reason = ""
 
     async def run(self) -> None:
-        """Until cancelled; says goodbye if it still can."""
+        """Until cancelled; then the agents are told before the link is given up, not by our will."""
+        listening = asyncio.create_task(self._listen())
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen())
+                group.create_task(_outcome_of(listening))
                 group.create_task(self._work())
                 group.create_task(self._announce())
         finally:
-            if self._link.connected:
-                try:
-                    async with asyncio.timeout(2):
-                        await self._link.send(topics.CENTRE_STATE, self._voice.state(False), retain=True)
-                except (Transient, TimeoutError):
-                    log.info("the broker did not hear our goodbye; our will tells the agents")
+            await self._say_goodbye()
             await self._link.aclose()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _say_goodbye(self) -> None:
+        if not self._link.connected:
+            return
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._link.send(topics.CENTRE_STATE, self._voice.state(False), retain=True)
+        except (Transient, TimeoutError):
+            log.info("the broker did not hear our goodbye; our will tells the agents")
 
     async def _listen(self) -> None:
         async for event in self._link.events():
@@ -130,3 +140,8 @@ class Receiver:
                     group.create_task(self._link.send(message.topic, message.payload))
         except* Transient:
             log.info("the link went down before %d answers were sent", len(out))
+
+
+async def _outcome_of(task: asyncio.Task[None]) -> None:
+    """Ends as `task` ends, but to cancel this is not to cancel it."""
+    await asyncio.shield(task)

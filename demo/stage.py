@@ -104,18 +104,21 @@ class Stage:
         process.kill()
         process.wait()
 
+    def stop(self, name: str) -> int:
+        """SIGTERM, as an operator's `systemctl stop` would; the exit code."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
     def close(self) -> None:
-        """Ask both to stop, as an operator would; the agent first."""
+        """Stop what still runs, the agent first."""
         for name in ("agent", "centre"):
-            process = self._processes.pop(name, None)
-            if process is None or process.poll() is not None:
-                continue
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if name in self._processes:
+                self.stop(name)
 
     def _start(self, name: str, program: str, *arguments: str) -> None:
         log = (self.root / f"{name}.log").open("ab")
@@ -143,7 +146,7 @@ def _run(program: str, *arguments: str) -> str:
     done = subprocess.run(
         [program_path(program), *arguments], capture_output=True, text=True, check=False, env=_environment()
     )
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1, 2):
         raise RuntimeError(f"{program} {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
     return done.stdout
 

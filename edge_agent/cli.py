@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,7 +11,13 @@ def main() -> None:
     if sys.argv[1:2] == ["status"] and "--help" not in sys.argv:
         from . import status
 
-        sys.exit(status.main(sys.argv[2:]))
+        try:
+            code = status.main(sys.argv[2:])
+            sys.stdout.flush()
+        except BrokenPipeError:  # `edge-agent status | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code)
     from .commands import run
 
     run()

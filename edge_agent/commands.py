@@ -27,8 +27,8 @@ from .sources.source import Source, TableInfo, Way
 
 EX_USAGE, EX_CONFIG = 64, 78
 
-_Misuse: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
-"""Newer versions of typer bring a click of their own, so the class is not that of the package `click`."""
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""click's; newer typers carry a click of their own, so it is not imported."""
 
 app = typer.Typer(
     add_completion=False,
@@ -52,7 +52,7 @@ def run() -> None:
         code = app(standalone_mode=False)  # click gives the code of an Exit, it does not raise it
     except typer.Abort:
         sys.exit(EX_USAGE)
-    except _Misuse as e:
+    except _UsageError as e:
         e.show()
         sys.exit(EX_USAGE)
     except Fault as fault:

@@ -300,10 +300,17 @@ class Courier:
     async def _pump(self, stream: Stream, one: Outbound) -> None:
         """Send what delivery allows now."""
         while one.phase in (Phase.PROBING, Phase.FLOWING):
+            seq = one.next_seq
+            spooled = self._spool.hash_at(stream, seq) is not None
             try:
-                window = await asyncio.to_thread(self._spool.window, stream, one.next_seq, WINDOW_BYTES)
+                window = await asyncio.to_thread(self._spool.window, stream, seq, WINDOW_BYTES)
             except Rejected as fault:
                 self._stop(stream, fault.code)
+                return
+            if spooled and not window and seq == one.next_seq:
+                self._stop(
+                    stream, "GC-3006"
+                )  # the centre lost what we forgot long ago: only a new epoch helps
                 return
             sent = 0
             for stored in window:

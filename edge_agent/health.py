@@ -29,19 +29,6 @@ PASSING = frozenset({"GC-2014"})
 """Faults that pass by themselves: shown, but no alarm. Should one last, the source goes stale."""
 
 
-def fault_json(fault: Fault | None) -> dict[str, str] | None:
-    """A fault as `status` shows it: code, what, what to do, in both languages."""
-    if fault is None:
-        return None
-    return {
-        "code": fault.code,
-        "what": fault.what,
-        "todo": fault.todo,
-        "what_zh": fault.what_zh,
-        "todo_zh": fault.todo_zh,
-    }
-
-
 class Health:
     def __init__(
         self, *, spool: Spool, courier: Courier, runners: Mapping[str, Runner], facts: dict[str, Any]
@@ -58,7 +45,7 @@ class Health:
         link = {
             "connected": self._courier.connected,
             "centre_online": self._courier.centre_online,
-            "fault": fault_json(self._courier.link_fault),
+            "fault": _json(self._courier.link_fault),
         }
         healthy = (
             link["connected"] and link["centre_online"] and sources and all(s["healthy"] for s in sources)
@@ -97,7 +84,7 @@ class Health:
             "backlog_envelopes": backlog.envelopes if backlog else 0,
             "backlog_bytes": backlog.bytes if backlog else 0,
             "refused": code,
-            "fault": fault_json(runner.report.fault),
+            "fault": _json(runner.report.fault),
             "tables": _tables(tables),
             "faults": faults[:FAULTS_SHOWN],
         }
@@ -117,9 +104,13 @@ def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
 
 
 def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
-    return [{"table": str(name), **(fault_json(t.fault) or {})} for name, t in tables.items() if t.fault]
+    return [{"table": str(name), **(_json(t.fault) or {})} for name, t in tables.items() if t.fault]
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:
     """Atomic, world-readable, not synced: it is made anew in a second."""
     platform.write_atomically(path, json.dumps(status, ensure_ascii=False).encode(), durable=False)
+
+
+def _json(fault: Fault | None) -> dict[str, str] | None:
+    return None if fault is None else fault.as_json()

@@ -61,6 +61,16 @@ class Fault(Exception):
     def todo_zh(self) -> str:
         return self.advice.todo_zh.format(**self.facts)
 
+    def as_json(self) -> dict[str, str]:
+        """The fault as `status.json` shows it at either end."""
+        return {
+            "code": self.code,
+            "what": self.what,
+            "todo": self.todo,
+            "what_zh": self.what_zh,
+            "todo_zh": self.todo_zh,
+        }
+
 
 def _rebuild(kind: type[Fault], code: str, facts: dict[str, str | int]) -> Fault:
     return kind(code, **facts)
@@ -370,9 +380,9 @@ CATALOGUE: dict[str, Advice] = {
     "GC-6002": Advice(
         _L,
         "The journal is damaged at offset {offset} ({reason}).",
-        "The record was set aside; check the disk. The agents are asked for it again.",
+        "The bytes were set aside. Check the disk, and have the sources read anew (`edge-agent snapshot`).",
         "日志在偏移 {offset} 处损坏（{reason}）。",
-        "该记录已搁置，请检查磁盘；将向代理重新索取。",
+        "该段数据已搁置。请检查磁盘，并在各前置机运行 `edge-agent snapshot` 重新采集。",
     ),
     "GC-6003": Advice(
         _L,

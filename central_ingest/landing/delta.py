@@ -137,6 +137,18 @@ class DeltaLake:
                 return rows.rename_columns(names)
         raise FileNotFoundError(path)
 
+    def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
+        with self._store("_system"):
+            recovery.keep(self._schema_file(fingerprint), content)
+
+    def kept_schema(self, fingerprint: bytes) -> bytes | None:
+        with self._store("_system"):
+            file = self._schema_file(fingerprint)
+            return file.read_bytes() if file.exists() else None
+
+    def _schema_file(self, fingerprint: bytes) -> Path:
+        return self._root / "_system" / "schemas" / f"{fingerprint.hex()}.json"
+
     def dataset(self, path: str) -> ds.Dataset | None:
         """The table's rows as they stand now, columns named as stored; None where there is no table."""
         directory = self._directory(path)

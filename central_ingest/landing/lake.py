@@ -67,6 +67,14 @@ class Lake(Protocol):
         """Path and version of every table in the lake."""
         ...
 
+    def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
+        """Keep a copy of a schema in the lake's `_system/`, durably, so that the lake explains itself."""
+        ...
+
+    def kept_schema(self, fingerprint: bytes) -> bytes | None:
+        """The copy, None where there is none."""
+        ...
+
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of the table, for tests and repair; queries go through `landing.query`."""
         ...

@@ -156,6 +156,7 @@ class Lander:
             case Kind.SCHEMA:
                 schema = TableSchema.from_bytes(inner)
                 self._ledger.save_schema(schema.fingerprint, schema.content)
+                self._lake.keep_schema(schema.fingerprint, schema.content)
                 self._schemas[schema.fingerprint] = schema
             case Kind.BATCH:
                 self._batch(header, inner, entry)

@@ -31,6 +31,7 @@ class MemoryLake:
 
     def __init__(self) -> None:
         self._commits: dict[str, list[_Commit]] = {}
+        self._schemas: dict[bytes, bytes] = {}
 
     def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
         fitted = fitting.fit(path, rows, self.schema(path))
@@ -72,6 +73,12 @@ class MemoryLake:
 
     def tables(self) -> Mapping[str, int]:
         return {path: len(commits) - 1 for path, commits in self._commits.items()}
+
+    def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
+        self._schemas[fingerprint] = content
+
+    def kept_schema(self, fingerprint: bytes) -> bytes | None:
+        return self._schemas.get(fingerprint)
 
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """As the seam says. Raises FileNotFoundError where there is no table."""

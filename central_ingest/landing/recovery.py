@@ -156,6 +156,18 @@ def _move_aside(root: Path, table: Path, last: int, cut: tuple[int, ...]) -> Non
     _sync_path(log)
 
 
+def keep(file: Path, content: bytes) -> None:
+    """Write a file that never changes, durably and whole, unless it is there."""
+    if file.exists():
+        return
+    establish(file.parent)
+    draft = file.with_name(f".{file.name}.new")
+    draft.write_bytes(content)
+    _sync_path(draft)
+    os.replace(draft, file)
+    _sync_path(file.parent)
+
+
 def _checkpoints(table: Path) -> list[tuple[int, str]]:
     try:
         names = os.listdir(table / LOG)

@@ -187,6 +187,17 @@ def test_a_durable_version_that_does_not_exist_is_not_confirmed(ground: Ground) 
         lake.make_durable(PATH, 1)
 
 
+def test_a_schema_is_kept_beside_the_tables_and_is_none(ground: Ground) -> None:
+    lake = ground.open()
+    assert lake.kept_schema(b"f" * 32) is None
+    lake.keep_schema(b"f" * 32, b'{"v":1}')
+    lake.keep_schema(b"f" * 32, b'{"v":1}')
+    lake.keep_schema(b"g" * 32, b"{}")
+    again = ground.open()
+    assert (again.kept_schema(b"f" * 32), again.kept_schema(b"g" * 32)) == (b'{"v":1}', b"{}")
+    assert again.tables() == {}
+
+
 def test_tables_are_apart(ground: Ground) -> None:
     lake = ground.open()
     other = "changes/h2/his/visits-0a1b2c3d"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from central_ingest.fleet import fault_json, stream_lines, write_status
+from central_ingest.fleet import stream_lines, write_status
 from central_ingest.ledger.ledger import Ledger, TableRecord
 from central_ingest.roster import Roster, Tenure
 from protocol.delivery import Head
@@ -95,9 +95,8 @@ def test_status_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_a_fault_is_told_in_both_languages() -> None:
-    assert fault_json(None) is None
     fault = Transient("GC-6001", path="/j", reason="full")
-    assert fault_json(fault) == {
+    assert fault.as_json() == {
         "code": "GC-6001",
         "what": fault.what,
         "todo": fault.todo,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from edge_agent import commands, control
 from edge_agent.config import load
@@ -36,8 +37,8 @@ def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def run(*arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
         monkeypatch.setattr(sys, "argv", ["edge-agent", *arguments])
-        monkeypatch.setattr(commands, "console", commands.Console(width=400))
-        monkeypatch.setattr(commands, "errors", commands.Console(stderr=True, width=40))
+        monkeypatch.setattr(commands, "console", Console(width=400))
+        monkeypatch.setattr(commands, "errors", Console(stderr=True, width=40))
         with pytest.raises(SystemExit) as ended:
             commands.run()
         captured = capsys.readouterr()

@@ -14,7 +14,7 @@ import pytest
 from edge_agent.capture.phases import Phase
 from edge_agent.capture.runner import TableReport
 from edge_agent.courier import Courier
-from edge_agent.health import FAULTS_SHOWN, Health, fault_json, write_status
+from edge_agent.health import FAULTS_SHOWN, PASSING, Health, write_status
 from edge_agent.identity import Grants
 from edge_agent.spool.records import Scan, Work
 from protocol.errors import Rejected, Transient
@@ -156,8 +156,13 @@ def test_a_fault_or_refusal_of_the_source_is_told(ground: Ground) -> None:
     assert not ground.source()["healthy"]
 
 
-def test_no_fault_is_none() -> None:
-    assert fault_json(None) is None
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_what_passes_by_itself_is_shown_and_no_alarm(ground: Ground, code: str) -> None:
+    ground.stage.settle()
+    ground.receipt()
+    ground.stage.runner.report.tables[VISIT].fault = Rejected(code, file="visit.csv")
+    said = ground.source()
+    assert ([fault["code"] for fault in said["faults"]], said["healthy"]) == ([code], True)
 
 
 async def test_capture_may_go_on_while_it_is_told(ground: Ground) -> None:

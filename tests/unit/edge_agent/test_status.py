@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_agent import status
-from edge_agent.health import FORMAT, fault_json
+from edge_agent.health import FORMAT
 from protocol.errors import Rejected, Transient
 
 SOURCE: dict[str, Any] = {
@@ -94,10 +94,10 @@ def degraded(**of_source: Any) -> dict[str, Any]:
 
 
 def test_degraded_says_what_and_what_to_do() -> None:
-    fault = {"table": "visit"} | (fault_json(Rejected("GC-2005", table="visit")) or {})
-    text = shown(degraded(faults=[fault], fault=fault_json(Transient("GC-3005", source="his"))))
+    fault = {"table": "visit"} | Rejected("GC-2005", table="visit").as_json()
+    text = shown(degraded(faults=[fault], fault=Transient("GC-3005", source="his").as_json()))
     assert text.startswith("● 需要关注 DEGRADED")
-    for each in (fault, fault_json(Transient("GC-3005", source="his")) or {}):
+    for each in (fault, Transient("GC-3005", source="his").as_json()):
         for part in ("code", "what", "what_zh", "todo", "todo_zh"):
             assert each[part] in text
 
@@ -119,7 +119,7 @@ def test_a_first_capture_and_a_refusal() -> None:
 def test_the_line_and_the_spool() -> None:
     away = HEALTHY | {"healthy": False, "link": {"connected": True, "centre_online": False, "fault": None}}
     assert "已连接，中心不在线 connected, centre away" in shown(away)
-    fault = fault_json(Transient("GC-4001", broker="b", reason="refused"))
+    fault = Transient("GC-4001", broker="b", reason="refused").as_json()
     down = HEALTHY | {"healthy": False, "link": {"connected": False, "centre_online": False, "fault": fault}}
     assert "未连接 not connected" in shown(down)
     assert "GC-4001" in shown(down)
