@@ -1,0 +1,391 @@
+"""The sentences of every fault that a person can meet, in English and Chinese, by stable code.
+
+The only place where such a sentence is written; docs/errors.md is drawn from it. Facts that fill a sentence
+are names and numbers, never a value out of a record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Blame(Enum):
+    """Whose the fault is, seen from the process that reports it."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One sentence of what happened and one of what to do, each in English and Chinese."""
+
+    blame: Blame
+    what: str
+    todo: str
+    what_zh: str
+    todo_zh: str
+
+
+_L, _R = Blame.LOCAL, Blame.REMOTE
+
+CATALOGUE: dict[str, Advice] = {
+    # 1xxx: configuration and command line
+    "GC-1001": Advice(
+        _L,
+        "The configuration file {path} does not exist.",
+        "Run `{command} init`, or name the file with --config.",
+        "找不到配置文件 {path}。",
+        "请先运行 `{command} init`，或用 --config 指定文件。",
+    ),
+    "GC-1002": Advice(
+        _L,
+        "The configuration file {path} is not valid TOML (line {line}).",
+        "Correct that line; strings need quotes.",
+        "配置文件 {path} 第 {line} 行不是合法的 TOML。",
+        "请改正该行，字符串要加引号。",
+    ),
+    "GC-1003": Advice(
+        _L,
+        "The key `{key}` in {path} is wrong: {problem}.",
+        "Correct the key; the commented sample lists every key with its default.",
+        "配置文件 {path} 中的 `{key}` 有误：{problem}。",
+        "请改正该项；带注释的样例文件列出了全部配置项及默认值。",
+    ),
+    "GC-1004": Advice(
+        _L,
+        "The secret for `{key}` cannot be read from {origin}.",
+        "Put the secret there, readable by the account that runs this program.",
+        "无法从 {origin} 读取 `{key}` 所需的密码。",
+        "请将密码放在该处，并保证运行本程序的账号可读。",
+    ),
+    "GC-1005": Advice(
+        _L,
+        "{path} exists already.",
+        "Move it away first, or go on with what is there: nothing was overwritten.",
+        "{path} 已存在。",
+        "请先移走该文件，或沿用现有内容；本次未覆盖任何内容。",
+    ),
+    "GC-1006": Advice(
+        _L,
+        "Another {command} already works in {path}.",
+        "Stop the other one first, or give this one its own configuration.",
+        "已有另一个 {command} 正在使用 {path}。",
+        "请先停止另一个进程，或为本进程使用单独的配置。",
+    ),
+    "GC-1007": Advice(
+        _L,
+        "The key file {path} is missing, unreadable or open to other users.",
+        "Restore it with owner-only rights (chmod 600).",
+        "密钥文件 {path} 缺失、不可读或其他用户可读。",
+        "请恢复该文件，并设为仅所有者可读（chmod 600）。",
+    ),
+    # 2xxx: sources and capture
+    "GC-2001": Advice(
+        _R,
+        "The source {source} cannot be reached ({reason}).",
+        "Check that the database or folder is up and the account still valid; the agent keeps trying.",
+        "数据源 {source} 无法访问（{reason}）。",
+        "请检查数据库或文件夹是否正常、账号是否有效；代理会一直重试。",
+    ),
+    "GC-2002": Advice(
+        _R,
+        "The table {table} of {source} is gone.",
+        "If it was dropped on purpose take it out of `include`; what was captured stays at the centre.",
+        "数据源 {source} 的表 {table} 已不存在。",
+        "如为有意删除，请将其从 include 中移除；已采集的数据仍保留在中心。",
+    ),
+    "GC-2003": Advice(
+        _R,
+        "The table {table} cannot be read ({reason}).",
+        "Ask the DBA for SELECT on it; the other tables go on.",
+        "表 {table} 无法读取（{reason}）。",
+        "请向 DBA 申请该表的 SELECT 权限；其他表不受影响。",
+    ),
+    "GC-2004": Advice(
+        _R,
+        "A key value of {table} is not of its declared type, so rows cannot be told apart by it.",
+        "Set `key = []` for this table: it is then captured as a multiset of rows.",
+        "表 {table} 的主键值与声明的类型不符，无法据此区分各行。",
+        "请为该表设置 `key = []`，改为按整行多重集采集。",
+    ),
+    "GC-2005": Advice(
+        _R,
+        "The configured key of {table} is not unique or has nulls.",
+        "Correct the key, or set `key = []`.",
+        "为表 {table} 配置的主键不唯一或含空值。",
+        "请改正主键，或设置 `key = []`。",
+    ),
+    "GC-2006": Advice(
+        _L,
+        "{deletes} of {rows} rows of {table} vanished at once; nothing was sent.",
+        "Look at the source. If the deletion is meant, run `edge-agent confirm {source} {table}`.",
+        "表 {table} 的 {rows} 行中有 {deletes} 行同时消失，暂未上报。",
+        "请核实数据源。确属正常删除时，运行 `edge-agent confirm {source} {table}`。",
+    ),
+    "GC-2007": Advice(
+        _R,
+        "{table} was not read within {seconds} s, the longest we let one statement run on this source.",
+        "Give the table a key, or raise `statement_seconds_max` if the database allows it.",
+        "表 {table} 未能在 {seconds} 秒内读完，这是单条语句在该数据源上的时限。",
+        "请为该表指定主键；如数据库允许，可调大 statement_seconds_max。",
+    ),
+    "GC-2008": Advice(
+        _R,
+        "The file {file} is no table: {problem} (line {line}).",
+        "Correct the export, or describe it with a rule; the other files go on.",
+        "文件 {file} 第 {line} 行不符合表格格式：{problem}。",
+        "请改正导出文件，或用规则描述其格式；其他文件不受影响。",
+    ),
+    "GC-2009": Advice(
+        _R,
+        "The folder of {source} has vanished, is empty or is another file system than before.",
+        "Mount it again. Nothing was taken for deleted.",
+        "数据源 {source} 的文件夹消失、为空或不是原来的文件系统。",
+        "请重新挂载；系统未将任何内容视为删除。",
+    ),
+    "GC-2010": Advice(
+        _R,
+        "{table} changed its columns while it was being read.",
+        "Nothing to do: the table is read again with its new columns.",
+        "读取过程中表 {table} 的列发生了变化。",
+        "无需处理：将按新的列重新读取。",
+    ),
+    "GC-2011": Advice(
+        _R,
+        "The file {file} is not valid {encoding}.",
+        "Declare the right `encoding` for it.",
+        "文件 {file} 不是有效的 {encoding} 编码。",
+        "请为其声明正确的 encoding。",
+    ),
+    "GC-2012": Advice(
+        _L,
+        "No table of {source} is included, so nothing is captured.",
+        "List the tables with `edge-agent check {source}` and put the wanted ones into `include`.",
+        "数据源 {source} 未选择任何表，因此不会采集。",
+        "请用 `edge-agent check {source}` 列出各表，并将需要的写入 include。",
+    ),
+    "GC-2013": Advice(
+        _L,
+        "{table} has a row of {bytes} bytes besides its large values; no envelope holds it.",
+        "Report this with the table's definition; the other tables go on.",
+        "表 {table} 有一行除大字段外仍达 {bytes} 字节，无法装入一个信封。",
+        "请连同表结构一起报告；其他表不受影响。",
+    ),
+    "GC-2014": Advice(
+        _R,
+        "The file {file} is still being written.",
+        "Nothing to do: it is read once it has rested.",
+        "文件 {file} 仍在写入中。",
+        "无需处理：静止后即会读取。",
+    ),
+    # 3xxx: spool, identity and grants on the edge
+    "GC-3001": Advice(
+        _L,
+        "The spool has reached its limit of {limit} bytes; capture waits, nothing is lost.",
+        "Restore the line to the centre, or raise `spool.bytes_max` if the disk allows.",
+        "本地缓冲已达上限 {limit} 字节，采集暂停，数据不会丢失。",
+        "请恢复到中心的线路；磁盘允许时可调大 spool.bytes_max。",
+    ),
+    "GC-3002": Advice(
+        _L,
+        "The spool at {path} cannot be written ({reason}).",
+        "Free disk space or correct the rights; capture goes on by itself afterwards.",
+        "本地缓冲 {path} 无法写入（{reason}）。",
+        "请释放磁盘空间或修正权限；之后采集会自动继续。",
+    ),
+    "GC-3003": Advice(
+        _L,
+        "Spooled envelope {seq} of {source} no longer has the bytes it was stored with.",
+        "Check the disk; the agent tells the centre about the gap and captures the source anew.",
+        "数据源 {source} 的缓冲信封 {seq} 与写入时不一致。",
+        "请检查磁盘；代理会向中心报告缺口并重新采集该数据源。",
+    ),
+    "GC-3004": Advice(
+        _L,
+        "This agent is not enrolled.",
+        "Ask the data centre for a token and run `edge-agent enrol TOKEN`.",
+        "本代理尚未注册。",
+        "请向数据中心索取令牌，并运行 `edge-agent enrol TOKEN`。",
+    ),
+    "GC-3005": Advice(
+        _R,
+        "The centre has not granted an epoch for {source} yet, so nothing is captured from it.",
+        "Wait for the connection; if it stays so, call the data centre.",
+        "中心尚未为数据源 {source} 授予采集任期，因此暂不采集。",
+        "请等待连接；如长时间如此，请联系数据中心。",
+    ),
+    "GC-3006": Advice(
+        _L,
+        "The centre knows another history of {source} than this machine (a copied or restored machine).",
+        "See that only one copy of this agent runs; a new epoch with a full snapshot is needed.",
+        "中心记录的数据源 {source} 历史与本机不同（机器被复制或恢复过）。",
+        "请确认只有一份代理在运行；需要新的任期并重新全量采集。",
+    ),
+    "GC-3007": Advice(
+        _R,
+        "Epoch {epoch} of {source} was ended by the centre in favour of a newer one.",
+        "If another machine took over, stop this one; otherwise a new grant follows by itself.",
+        "数据源 {source} 的任期 {epoch} 已被中心以更新的任期取代。",
+        "如已由其他机器接管，请停止本机；否则会自动获得新的授权。",
+    ),
+    # 4xxx: link and messages
+    "GC-4001": Advice(
+        _R,
+        "There is no connection to the broker {broker} ({reason}).",
+        "Check the line and the address; everything is kept here and sent when it is back.",
+        "与消息代理 {broker} 的连接中断（{reason}）。",
+        "请检查线路和地址；数据保存在本地，恢复后自动发送。",
+    ),
+    "GC-4002": Advice(
+        _R,
+        "The broker {broker} refuses us ({reason}).",
+        "Check user, password and certificates with the data centre.",
+        "消息代理 {broker} 拒绝连接（{reason}）。",
+        "请与数据中心核对用户名、密码和证书。",
+    ),
+    "GC-4003": Advice(
+        _R,
+        "The centre is away; everything is kept here until it is back.",
+        "Nothing to do here; if it stays so, call the data centre.",
+        "数据中心暂不在线，数据保存在本地。",
+        "本地无需处理；如长时间如此，请联系数据中心。",
+    ),
+    "GC-4004": Advice(
+        _R,
+        "A message is not what its sender must send ({reason}).",
+        "It was refused and counted; look at the sender if it repeats.",
+        "收到不合规的消息（{reason}）。",
+        "已拒绝并计数；如反复出现，请检查发送方。",
+    ),
+    # 5xxx: bytes that are refused, at either end
+    "GC-5001": Advice(
+        _R,
+        "These bytes are no envelope of ours ({reason}).",
+        "They were refused and counted; look at the sender if it repeats.",
+        "该数据不是有效的信封（{reason}）。",
+        "已拒绝并计数；如反复出现，请检查发送方。",
+    ),
+    "GC-5002": Advice(
+        _R,
+        "The signature does not fit.",
+        "It was refused and counted; see that the sender holds the key it was enrolled with.",
+        "签名不符。",
+        "已拒绝并计数；请确认发送方持有注册时的密钥。",
+    ),
+    "GC-5003": Advice(
+        _R,
+        "The sender {agent} is not on the roster or was revoked.",
+        "If it should send, invite its site anew.",
+        "发送方 {agent} 不在名册中或已被吊销。",
+        "如应允许其发送，请重新邀请该机构。",
+    ),
+    "GC-5004": Advice(
+        _R,
+        "No grant lets this agent send {site}/{source} in epoch {epoch}.",
+        "It was refused and counted; the agent asks for a grant by itself.",
+        "该代理无权在任期 {epoch} 内发送 {site}/{source}。",
+        "已拒绝并计数；代理会自行申请授权。",
+    ),
+    "GC-5005": Advice(
+        _R,
+        "The envelope cannot be opened ({reason}).",
+        "The stream's landing is parked; its envelopes stay in the journal. Check the site's sealing key.",
+        "信封无法打开（{reason}）。",
+        "该数据流已暂停入库，信封保留在日志中；请检查该机构的密封密钥。",
+    ),
+    "GC-5006": Advice(
+        _R,
+        "The content is not what its kind must be ({reason}).",
+        "It was set aside with its coordinates; look at the sender's version.",
+        "内容与其类型不符（{reason}）。",
+        "已连同坐标搁置；请检查发送方版本。",
+    ),
+    "GC-5007": Advice(
+        _R,
+        "A size exceeds its bound ({reason}).",
+        "It was refused before anything was inflated.",
+        "大小超出限制（{reason}）。",
+        "已在解压之前拒绝。",
+    ),
+    # 6xxx: journal, landing, ledger
+    "GC-6001": Advice(
+        _L,
+        "The journal at {path} cannot be written ({reason}).",
+        "Free disk space; until then no receipts are given and the agents keep their data.",
+        "日志 {path} 无法写入（{reason}）。",
+        "请释放磁盘空间；在此之前不发回执，各代理保留数据。",
+    ),
+    "GC-6002": Advice(
+        _L,
+        "The journal is damaged at offset {offset} ({reason}).",
+        "The bytes were set aside. Check the disk, and have the sources read anew (`edge-agent snapshot`).",
+        "日志在偏移 {offset} 处损坏（{reason}）。",
+        "该段数据已搁置。请检查磁盘，并在各前置机运行 `edge-agent snapshot` 重新采集。",
+    ),
+    "GC-6003": Advice(
+        _L,
+        "The table {table} is parked: {reason}.",
+        "Its data waits in the journal. Mend the cause and restart the daemon; the other tables go on.",
+        "表 {table} 已暂停入库：{reason}。",
+        "数据保留在日志中；请排除原因后重启服务，其他表不受影响。",
+    ),
+    "GC-6004": Advice(
+        _L,
+        "A column of {table} changed its type in a way that the lake cannot hold in one column.",
+        "The table is parked with its data in the journal; the other tables go on.",
+        "表 {table} 的列类型变化无法存入同一列。",
+        "该表已暂停入库，数据保留在日志中；其他表不受影响。",
+    ),
+    "GC-6005": Advice(
+        _L,
+        "The lake at {path} cannot be written ({reason}).",
+        "Free disk space or mend the store; landing goes on by itself afterwards.",
+        "数据湖 {path} 无法写入（{reason}）。",
+        "请释放空间或修复存储；之后会自动继续入库。",
+    ),
+    "GC-6006": Advice(
+        _L,
+        "The commit {version} of {table} is damaged.",
+        "It was cut and is landed again from the journal; check the disk.",
+        "表 {table} 的提交 {version} 已损坏。",
+        "已截去并将从日志重新入库；请检查磁盘。",
+    ),
+    "GC-6007": Advice(
+        _L,
+        "The query cannot be run ({reason}).",
+        "Run `central-ingest tables` for the names to use.",
+        "查询无法执行（{reason}）。",
+        "请用 `central-ingest tables` 查看可用的名称。",
+    ),
+    # 7xxx: enrolment
+    "GC-7001": Advice(
+        _L,
+        "The token is not one of ours or was cut while copying.",
+        "Copy it whole, in one line.",
+        "令牌无效，或复制时不完整。",
+        "请完整复制，令牌为一行。",
+    ),
+    "GC-7002": Advice(
+        _R,
+        "The centre refuses the token (used, expired or revoked).",
+        "Ask the data centre for a new one.",
+        "中心拒绝该令牌（已使用、过期或被撤销）。",
+        "请向数据中心索取新的令牌。",
+    ),
+    "GC-7003": Advice(
+        _R,
+        "The centre did not answer within {seconds} s.",
+        "Check the line and that the centre is running, then run the same command again.",
+        "数据中心在 {seconds} 秒内没有应答。",
+        "请检查线路及数据中心是否运行，然后重新执行同一命令。",
+    ),
+    "GC-7004": Advice(
+        _L,
+        "This agent is enrolled already, for site {site}.",
+        "Nothing to do. To enrol anew, give it a new state directory.",
+        "本代理已注册，机构为 {site}。",
+        "无需处理。如需重新注册，请使用新的状态目录。",
+    ),
+}
