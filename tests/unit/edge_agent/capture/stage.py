@@ -188,4 +188,8 @@ class Stage:
         for name, table in self.replay.tables.items():
             expected = self.expected(name) if name in existing else Counter()
             assert table.standing() == expected, name
-        assert self.index_names() - self._of_older_epochs <= self.spool.files(), "files that nothing names"
+        self.check_files()
+
+    def check_files(self) -> None:
+        """No file lies there that nothing names."""
+        assert self.index_names() - self._of_older_epochs <= self.spool.files()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.capture.facts import Facts, Progress, Reading
@@ -23,6 +23,7 @@ progresses = st.builds(
 readings = st.builds(Reading, st.text(min_size=1), st.text(min_size=1), counts, counts, counts)
 
 
+@settings(max_examples=30)
 @given(st.builds(Facts, st.none() | progresses, st.none() | readings, st.booleans(), counts, counts, counts))
 def test_facts_come_back_from_json(facts: Facts) -> None:
     said = json.loads(json.dumps(facts.to_json()))
