@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
+from .capture import snapshot
 from .identity import Grants
 from .spool.spool import Spool
 
@@ -60,7 +61,9 @@ class Epochs:
         if spare is None or (state is not None and spare[0] <= state.epoch) or self._too_soon(source):
             return
         epoch, grant = spare
-        dropped = self._spool.open_epoch(stream, epoch, grant, secrets.token_bytes(SECRET_BYTES))
+        dropped = self._spool.open_epoch(
+            stream, epoch, grant, secrets.token_bytes(SECRET_BYTES), snapshot.carried
+        )
         self._grants.spend(source)
         self._opened_at[source] = self._now()
         self._courier.epoch_opened()

@@ -23,6 +23,7 @@ class Event(StrEnum):
 
 TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.NEW, Event.BEGIN): Phase.SNAPSHOT,
+    (Phase.NEW, Event.DROP): Phase.GONE,
     (Phase.SNAPSHOT, Event.BEGIN): Phase.SNAPSHOT,
     (Phase.SNAPSHOT, Event.END): Phase.FOLLOW,
     (Phase.SNAPSHOT, Event.DROP): Phase.GONE,

@@ -257,7 +257,7 @@ class Runner:
         return Pass(self.slug, source, writer, self._files, self._scan, schema, facts)
 
     def _reason_to_begin(self, state: TableState | None, schema: TableSchema) -> str | None:
-        if state is None:
+        if state is None or state.phase == Phase.NEW:
             return "first"
         if state.phase == Phase.GONE:
             return "back"

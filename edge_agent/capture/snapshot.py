@@ -46,6 +46,15 @@ def begin(
     return facts
 
 
+def carried(state: TableState, rows: int) -> TableState | None:
+    """What a new epoch knows of a table of the older one: that it was there and how many rows it had. So it is
+    missed should it be gone, and what its first snapshot would sweep is guarded."""
+    if state.phase == Phase.GONE:
+        return None
+    facts = Facts(before=max(rows, Facts.from_json(state.facts).before))
+    return TableState(state.table, Phase.NEW, state.fingerprint, facts.to_json())
+
+
 def end(writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
     """Write the end mark: the table follows from now on."""
     facts = {

@@ -117,9 +117,8 @@ def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:
         assert not [*work.drop_shards, *work.add_shards], "shards of which table?"
         assert not work.drop_all_shards, "shards of which table?"
         return
-    name, facts = name_text(work.table.table), json.dumps(work.table.facts)
-    state = {"phase": work.table.phase, "fingerprint": work.table.fingerprint, "facts": facts}
-    run(db, "table_put", stream, name=name, **state)
+    put_table(db, stream, work.table)
+    name = name_text(work.table.table)
     if work.drop_all_shards:
         run(db, "shards_delete_of_table", stream, name=name)
     for lo in work.drop_shards:
@@ -127,6 +126,18 @@ def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:
     for shard in work.add_shards:
         bounds = {"lo": shard.lo, "hi": shard.hi}
         run(db, "shard_put", stream, name=name, **bounds, file=shard.file, rows=shard.rows)
+
+
+def put_table(db: sqlite3.Connection, stream: int, state: TableState) -> None:
+    facts = json.dumps(state.facts)
+    name = name_text(state.table)
+    run(db, "table_put", stream, name=name, phase=state.phase, fingerprint=state.fingerprint, facts=facts)
+
+
+def tables_with_rows(db: sqlite3.Connection, stream: int) -> list[tuple[TableState, int]]:
+    """Every table's state, and how many rows its shards index."""
+    states = [table_state(row) for row in run(db, "tables", stream).fetchall()]
+    return [(s, int(one(db, "shard_rows", stream, name=name_text(s.table))["row_count"])) for s in states]
 
 
 def body(db: sqlite3.Connection, envelope: sqlite3.Row) -> bytes | None:

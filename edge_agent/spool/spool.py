@@ -27,6 +27,9 @@ from .records import Backlog, Dropped, Shard, Stored, StreamState, TableState, W
 _WINDOW_ENVELOPES_MAX = 64
 
 
+Carry = Callable[[TableState, int], TableState | None]
+
+
 class Spool:
     """One directory with `spool.sqlite` in it. `recovered` names the damaged file that was moved aside."""
 
@@ -75,9 +78,17 @@ class Spool:
             row = rows.find(db, stream)
             return None if row is None else rows.stream_state(row)
 
-    def open_epoch(self, stream: Stream, epoch: int, grant: bytes, secret: bytes) -> Dropped:
+    def open_epoch(
+        self,
+        stream: Stream,
+        epoch: int,
+        grant: bytes,
+        secret: bytes,
+        carry: Carry = lambda _state, _rows: None,
+    ) -> Dropped:
         """Begin `epoch`, forget everything of the older one but its schemas, and say what had no receipt.
 
+        `carry` makes of each table's state and the rows that were indexed of it what the new epoch knows.
         Promise 2: a granted epoch fences the older one, and its snapshot replaces what is dropped here. Raises
         ValueError for an epoch that is not above the present one.
         """
@@ -89,8 +100,12 @@ class Spool:
                     raise ValueError(f"epoch {epoch} of {stream} is not above {row['epoch']}")
                 waiting = rows.backlog(db, row)
                 dropped = Dropped(waiting.envelopes, waiting.bytes)
+                kept = [carry(*known) for known in rows.tables_with_rows(db, row["id"])]
                 for what in ("bodies", "envelopes", "tables", "shards", "objects", "scans"):
                     rows.run(db, f"{what}_delete_of_stream", row["id"])
+                for state in kept:
+                    if state is not None:
+                        rows.put_table(db, row["id"], state)
             names = {"site": stream.site, "source": stream.source}
             rows.run(db, "stream_put", None, **names, epoch=epoch, grant=grant, secret=secret)
         return dropped

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from edge_agent.capture import snapshot
 from edge_agent.capture.index import IndexFiles
 from edge_agent.capture.runner import Runner
 from edge_agent.sources.memory import MemorySource
@@ -99,7 +100,7 @@ class Stage:
         self._of_older_epochs |= self.index_names()  # until the next start
         self.epoch += 1
         secret = bytes([self.epoch % 256]) * 32
-        self.spool.open_epoch(STREAM, self.epoch, b"grant", secret)
+        self.spool.open_epoch(STREAM, self.epoch, b"grant", secret, snapshot.carried)
         self._reader.begin_epoch(self.epoch, secret)
         self._commits.clear()
 

@@ -10,6 +10,7 @@ from edge_agent.capture.phases import TRANSITIONS, Event, Phase, after
 
 ALLOWED = {
     (Phase.NEW, Event.BEGIN): Phase.SNAPSHOT,
+    (Phase.NEW, Event.DROP): Phase.GONE,
     (Phase.SNAPSHOT, Event.BEGIN): Phase.SNAPSHOT,
     (Phase.SNAPSHOT, Event.END): Phase.FOLLOW,
     (Phase.SNAPSHOT, Event.DROP): Phase.GONE,

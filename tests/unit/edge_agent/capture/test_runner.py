@@ -298,6 +298,30 @@ def test_a_table_that_is_gone_is_dropped_only_when_confirmed(stage: Stage) -> No
     stage.check()
 
 
+def test_a_table_that_went_while_the_epoch_changed_is_missed_all_the_same(stage: Stage) -> None:
+    stage.settle()
+    stage.source.drop(VISIT)
+    stage.source.create(tables.schema(LOG))
+    stage.new_epoch()
+    stage.go_round()
+    assert stage.faults() == {VISIT: "GC-2002"}
+    stage.runner.confirm(VISIT)
+    stage.go_round()
+    assert (stage.faults(), standing(stage)) == ({}, 0)
+
+
+def test_a_table_that_was_emptied_while_the_epoch_changed_waits_for_a_person(stage: Stage) -> None:
+    stage.settle()
+    stage.source.drop(VISIT)
+    stage.source.create(tables.schema(VISIT))
+    stage.new_epoch()
+    stage.go_round()
+    assert stage.faults() == {VISIT: "GC-2006"}
+    stage.runner.confirm(VISIT)
+    stage.settle()
+    stage.check()
+
+
 def test_one_table_s_fault_is_its_own(stage: Stage) -> None:
     stage.source.create(tables.schema(LOG), [row(LOG, 1, 0)])
 

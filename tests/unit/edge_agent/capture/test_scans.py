@@ -131,7 +131,6 @@ class CaptureMachine(RuleBasedStateMachine):
             self.stage.check_files()  # each attempt would leave some, and fill the disk
         self.stage.reopen()
 
-    @precondition(lambda self: len(self.existing) == len(tables.ALL))
     @rule(stopped=st.booleans())
     def new_epoch(self, stopped: bool) -> None:
         self.settled = False

@@ -222,6 +222,20 @@ def test_a_new_epoch_drops_all_but_schemas(spool: Spool) -> None:
     assert spool.schema_sent(STREAM, b"f")
 
 
+def test_a_new_epoch_knows_of_a_table_what_is_carried_over(spool: Spool) -> None:
+    shards = [Shard(b"", b"k", "a.index", 3), Shard(b"k", b"", "b.index", 4)]
+    spool.commit(Work(STREAM, 1, 0, table=TableState(BEDS, "following", b"f"), add_shards=shards))
+    other = TableState(TableName(None, None, "gone"), "gone", b"g")
+    spool.commit(Work(STREAM, 1, 0, table=other))
+
+    def carry(state: TableState, rows: int) -> TableState | None:
+        return TableState(state.table, "new", state.fingerprint, {"rows": rows}) if rows else None
+
+    spool.open_epoch(STREAM, 2, b"", SECRET, carry)
+    assert spool.tables(STREAM) == [TableState(BEDS, "new", b"f", {"rows": 7})]
+    assert spool.shards(STREAM, BEDS) == []
+
+
 def test_a_window_is_consecutive_and_bounded(spool: Spool) -> None:
     spool.commit(Work(STREAM, 1, 0, group(0, 5)))
     assert [stored.seq for stored in spool.window(STREAM, 2, 900)] == [2, 3, 4]
