@@ -96,9 +96,19 @@ def _headline(status: dict[str, Any], age: float, paint: Any) -> str:
         since = datetime.fromtimestamp(status["time"] / 1e6).astimezone()
         text = f"● 未运行 NOT RUNNING — 最后状态 last status {since:%Y-%m-%d %H:%M:%S %z} ({span(age)})"
         return str(paint("bad", text))
+    if _only_first_capture(status):
+        return str(paint("warn", "● 首次采集中 FIRST CAPTURE")) + f"   v{status['version']}"
     if not status["healthy"]:
         return str(paint("warn", "● 需要关注 DEGRADED")) + f"   v{status['version']}"
     return str(paint("ok", "● 正常 HEALTHY")) + f"   v{status['version']}"
+
+
+def _only_first_capture(status: dict[str, Any]) -> bool:
+    """Nothing is wrong, but some source has not been read once to its end yet."""
+    link, sources = status["link"], status["sources"]
+    ailing = [s for s in sources if not s["healthy"]]
+    calm = all(s["freshness_seconds"] is None and not (s["fault"] or s["faults"] or s["refused"]) for s in ailing)
+    return bool(ailing and calm and link["connected"] and link["centre_online"])
 
 
 def _source(source: dict[str, Any], paint: Any) -> list[str]:
