@@ -107,7 +107,9 @@ def _only_first_capture(status: dict[str, Any]) -> bool:
     """Nothing is wrong, but some source has not been read once to its end yet."""
     link, sources = status["link"], status["sources"]
     ailing = [s for s in sources if not s["healthy"]]
-    calm = all(s["freshness_seconds"] is None and not (s["fault"] or s["faults"] or s["refused"]) for s in ailing)
+    calm = all(
+        s["freshness_seconds"] is None and not (s["fault"] or s["faults"] or s["refused"]) for s in ailing
+    )
     return bool(ailing and calm and link["connected"] and link["centre_online"])
 
 

@@ -18,7 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from edge_agent.sources import spelt
 from edge_agent.sources.source import Rows
+from edge_agent.sources.spelt import Odd
 from protocol.canonical import Aside
 from protocol.change import ASIDE_CHARSET, ASIDE_RANGE, ASIDE_TYPE
 
@@ -36,6 +38,10 @@ class Carrier(Enum):
     """int and float, as text: their repr"""
     TEXT = "text"
     BINARY = "binary"
+    SPELT = "spelt"
+    """the database's exact text of a value of the wire type, as UTF-8 (see `spelt`)"""
+    MARKED = "marked"
+    """the same of text, or the byte FF, which begins no UTF-8, and then bytes that are no text"""
 
 
 _NATIVE: dict[Carrier, frozenset[type]] = {
@@ -92,14 +98,15 @@ def aside(column: str, reason: str, original: bytes) -> Aside:
     }
 
 
-Odd = tuple[str, bytes]
-"""(reason, exact original) of a value that its column does not carry."""
-
-
 def build(
     carrier: Carrier, wire: pa.DataType, values: Sequence[Any]
 ) -> tuple[pa.Array, dict[int, Odd] | None]:
     """`values` as an array of `wire`, null where a value is aside, and the asides by row (None: none)."""
+    if carrier is Carrier.SPELT:
+        return spelt.read(wire, values)
+    if carrier is Carrier.MARKED:
+        array, odd = spelt.read(wire, values)
+        return array, odd and {row: (reason, original[1:]) for row, (reason, original) in odd.items()}
     types = set(map(type, values))
     types.discard(_NONE)
     if types <= _NATIVE[carrier]:

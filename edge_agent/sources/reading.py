@@ -30,26 +30,29 @@ class Reading:
     def __init__(
         self,
         connection: sqlalchemy.Connection,
+        raw: Any,
         dialect: Dialect,
         driver_error: type[Exception],
         clock: Callable[[], float],
     ) -> None:
         self._connection = connection
+        self._raw = raw
         self._dialect = dialect
         self._driver_error = driver_error
         self._clock = clock
         self._deadline: float | None = None
 
-    def limit(self, raw: Any, seconds: float) -> None:
+    def limit(self, seconds: float) -> None:
         self._deadline = self._clock() + seconds
-        self._dialect.arm(raw, self.expired)
+        self._dialect.arm(self._raw, self.expired)
 
     def expired(self) -> bool:
         return self._deadline is not None and self._clock() > self._deadline
 
     def fetch(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """All rows of a catalogue query; text as str."""
-        return [tuple(_decoded(v) for v in row) for row in self.rows(sql, values)]
+        result = self._translated(lambda: self._connection.exec_driver_sql(sql, values))
+        return [tuple(_decoded(v) for v in row) for row in self._translated(result.fetchall)]
 
     def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """All rows of a small query, as the driver gives them."""
@@ -62,12 +65,12 @@ class Reading:
     @contextmanager
     def cursor(self, sql: str, values: tuple[Any, ...]) -> Iterator[Callable[[int], list[tuple[Any, ...]]]]:
         """Raw rows of a statement, so many at a time: SQLAlchemy's own rows would cost as much again."""
-        result = self._translated(lambda: self._connection.exec_driver_sql(sql, values))
-        cursor: Any = result.cursor
+        cursor = self._translated(lambda: self._dialect.cursor(self._raw, sql, values))
         try:
             yield lambda count: self._translated(lambda: cursor.fetchmany(count))
         finally:
-            result.close()
+            if self._dialect.usable(self._raw):
+                cursor.close()
 
     def _translated(self, call: Callable[[], T]) -> T:
         try:

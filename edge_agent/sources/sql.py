@@ -24,6 +24,8 @@ from sqlalchemy.pool import StaticPool
 from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, Dialect, KeyChoice, TableFacts, choose_key
+from edge_agent.sources.dialects.mysql import Mysql
+from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.dialects.sqlite import Sqlite
 from edge_agent.sources.reading import Expired, Reading, cause_of
 from edge_agent.sources.slicing import prefix, slices
@@ -34,7 +36,12 @@ from protocol.limits import MIB, VALUE_INLINE_BYTES_MAX
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
 
-DIALECTS: dict[str, type[Dialect]] = {"sqlite": Sqlite}
+DIALECTS: dict[str, type[Dialect]] = {
+    "sqlite": Sqlite,
+    "postgresql": Postgres,
+    "mysql": Mysql,
+    "mariadb": Mysql,
+}
 """By the backend name of the URL."""
 
 CHUNK_ROWS = 1_000
@@ -72,7 +79,10 @@ class SqlSource:
         self._generation = 0
         self._known: dict[bytes, tuple[object, bool]] = {}
         self._engine = sqlalchemy.create_engine(
-            f"{self._url.get_backend_name()}://", creator=self._connect, poolclass=StaticPool
+            self._dialect.engine,
+            creator=self._connect,
+            poolclass=StaticPool,
+            **self._dialect.engine_options,
         )
         self._driver_error: type[Exception] = self._engine.dialect.loaded_dbapi.Error
 
@@ -241,10 +251,12 @@ class SqlSource:
 
     def _check_definition(self, reading: Reading, schema: TableSchema) -> bool:
         """Raise Rejected GC-2002/2010 unless the table is still as `schema` says; whether its key is certain."""
-        version = (self._generation, reading.fetch(self._dialect.version_sql, ())[0][0])
-        known = self._known.get(schema.fingerprint)
-        if known is not None and known[0] == version:
-            return known[1]
+        version: object = None
+        if self._dialect.version_sql is not None:
+            version = (self._generation, reading.fetch(self._dialect.version_sql, ())[0][0])
+            known = self._known.get(schema.fingerprint)
+            if known is not None and known[0] == version:
+                return known[1]
         current, certain = self._describe(reading, schema.table)
         if current.fingerprint != schema.fingerprint:
             raise Rejected("GC-2010", table=str(schema.table))
@@ -260,18 +272,29 @@ class SqlSource:
             self._renew()
             with self._engine.connect() as connection:
                 raw: Any = connection.connection.dbapi_connection
-                reading = Reading(connection, self._dialect, self._driver_error, self._clock)
+                reading = Reading(connection, raw, self._dialect, self._driver_error, self._clock)
                 try:
-                    connection.exec_driver_sql(self._dialect.begin)
-                    if self._dialect.blocks_writers(reading.fetch):
-                        reading.limit(raw, self._seconds_max)
+                    self._begin(raw, table)
+                    if self._dialect.blocks_writers(reading.fetch, table):
+                        reading.limit(self._seconds_max)
                     yield reading
                 finally:
-                    self._dialect.arm(raw, None)
+                    if self._dialect.usable(raw):
+                        self._dialect.arm(raw, None)
+                    elif not connection.invalidated:
+                        connection.invalidate()
         except Expired:
             raise self._too_long(table) from None
         except (DBAPIError, self._driver_error, OSError) as error:
             raise self._fault(error, table) from None
+
+    def _begin(self, raw: Any, table: TableName | None) -> None:
+        holding = None if table is None else self._dialect.holding(table)
+        cursor = raw.cursor()
+        for statement in (self._dialect.begin, holding):
+            if statement is not None:
+                cursor.execute(statement)
+        cursor.close()
 
     def _renew(self) -> None:
         identity = self._dialect.identity(self._url)
@@ -285,7 +308,8 @@ class SqlSource:
             return self._too_long(table)
         if trouble.everywhere or table is None:
             return Transient("GC-2001", source=self._slug, reason=trouble.reason)
-        return Rejected("GC-2003", table=str(table), reason=trouble.reason)
+        facts = {"GC-2002": {"source": self._slug}, "GC-2003": {"reason": trouble.reason}}
+        return Rejected(trouble.code, table=str(table), **facts.get(trouble.code, {}))
 
     def _too_long(self, table: TableName | None) -> Fault:
         return Rejected("GC-2007", table=str(table or self._slug), seconds=f"{self._seconds_max:g}")

@@ -16,6 +16,8 @@ from sqlalchemy.exc import ArgumentError
 
 from .catalogue import ComparisonError, Name
 from .csvfolder import CsvFolder, CsvRule
+from .mysql import MysqlDatabase
+from .postgresql import PostgresDatabase
 from .sqlite import SqliteDatabase
 
 
@@ -35,7 +37,12 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-DATABASES: dict[str, Callable[[URL], Source]] = {"sqlite": SqliteDatabase}
+DATABASES: dict[str, Callable[[URL], Source]] = {
+    "sqlite": SqliteDatabase,
+    "postgresql": PostgresDatabase,
+    "mysql": MysqlDatabase,
+    "mariadb": MysqlDatabase,
+}
 """By SQLAlchemy's name of the dialect (`URL.get_backend_name`)."""
 
 

@@ -68,20 +68,25 @@ class Trouble:
     reason: str
     everywhere: bool = False
     expired: bool = False
+    code: str = "GC-2003"
+    """What befell this table, if it is this table only: GC-2002, GC-2003 or GC-2010."""
 
 
 class Dialect(ABC):
     """One database product."""
 
     name: str
+    engine: str
+    """SQLAlchemy's address of the driver, without a place."""
+    engine_options: Mapping[str, Any] = {}
     row_values: bool
     """`(a, b) > (?, ?)` compares in key order and uses the index."""
     exact_collation: str
     """Compares text by its bytes."""
     begin: str
     """Opens a transaction in which all reads see one state."""
-    version_sql: str
-    """One value that changes whenever a table's definition does."""
+    version_sql: str | None
+    """One value that changes whenever a table's definition does; None: the definition is read every time."""
     token_sql: str | None
     """One value, good within a connection, that changes whenever any data does."""
 
@@ -98,9 +103,23 @@ class Dialect(ABC):
     def connect(self, url: URL) -> Any:
         """A DB-API connection, in autocommit, usable from any thread, that cannot write."""
 
+    def usable(self, connection: Any) -> bool:
+        """Whether the connection can serve once more."""
+        return True
+
+    def cursor(self, connection: Any, sql: str, values: tuple[Any, ...]) -> Any:
+        """A DB-API cursor that has run a statement and holds little of its result in memory."""
+        cursor = connection.cursor()
+        cursor.execute(sql, values)
+        return cursor
+
+    def holding(self, table: TableName) -> str | None:
+        """Run first in the transaction: from there on the table's definition stays what it is."""
+        return None
+
     @abstractmethod
-    def blocks_writers(self, fetch: Fetch) -> bool:
-        """Whether a long read in this database makes its writers wait."""
+    def blocks_writers(self, fetch: Fetch, table: TableName | None) -> bool:
+        """Whether a long read (of this table) makes writers wait."""
 
     @abstractmethod
     def arm(self, connection: Any, expired: Callable[[], bool] | None) -> None:
@@ -136,6 +155,14 @@ class Dialect(ABC):
 
     @abstractmethod
     def collated(self, expression: str, collation: str) -> str: ...
+
+    def bound(self, column: Column, value: Any) -> Any:
+        """A decoded canonical value of the column, as the driver's parameter that compares with it exactly."""
+        return value
+
+    def selected(self, column: Column) -> str:
+        """The column as it is read."""
+        return self.column(column)
 
     def column(self, column: Column) -> str:
         """Qualified: SQLite reads a bare "name" that no longer exists as the text 'name'."""
@@ -176,8 +203,8 @@ class _Parameters:
         self._dialect = dialect
         self.values: list[Any] = []
 
-    def add(self, value: Any) -> str:
-        self.values.append(value)
+    def add(self, column: Column, value: Any) -> str:
+        self.values.append(self._dialect.bound(column, value))
         return self._dialect.placeholder(len(self.values) - 1)
 
 
@@ -204,24 +231,29 @@ def _beyond(
     """`key` beyond `values`: `signs` are that of every leading column and that of the last."""
     names = [dialect.compared(c) for c in key]
     if len(names) == 1:
-        return f"{names[0]} {signs[1]} {parameters.add(values[0])}"
+        return f"{names[0]} {signs[1]} {parameters.add(key[0], values[0])}"
     # SQLite uses the index for row values only as long as no collation is spelt out.
     if dialect.row_values and not any(COLLATION in c.meta for c in key):
-        marks = ", ".join(parameters.add(v) for v in values)
+        marks = ", ".join(map(parameters.add, key, values))
         return f"({', '.join(names)}) {signs[1]} ({marks})"
-    return _expanded(names, values, signs, parameters)
+    return _expanded(dialect, key, values, signs, parameters)
 
 
 def _expanded(
-    names: Sequence[str], values: Sequence[Any], signs: tuple[str, str], parameters: _Parameters
+    dialect: Dialect,
+    key: Sequence[Column],
+    values: Sequence[Any],
+    signs: tuple[str, str],
+    parameters: _Parameters,
 ) -> str:
     """The same as OR of ANDs; the bound on the first column in front lets any planner use the index."""
-    lead = f"{names[0]} {signs[0]}= {parameters.add(values[0])}"
+    names = [dialect.compared(c) for c in key]
+    lead = f"{names[0]} {signs[0]}= {parameters.add(key[0], values[0])}"
     cases = []
     for last in range(len(names)):
         sign = signs[1] if last == len(names) - 1 else signs[0]
-        terms = [f"{names[i]} = {parameters.add(values[i])}" for i in range(last)]
-        terms.append(f"{names[last]} {sign} {parameters.add(values[last])}")
+        terms = [f"{names[i]} = {parameters.add(key[i], values[i])}" for i in range(last)]
+        terms.append(f"{names[last]} {sign} {parameters.add(key[last], values[last])}")
         cases.append(f"({' AND '.join(terms)})")
     return f"{lead} AND ({' OR '.join(cases)})"
 
@@ -245,7 +277,7 @@ def select_page(
 
 def select_whole(dialect: Dialect, table: TableName, columns: Sequence[Column]) -> str:
     """All rows in no order."""
-    names = ", ".join(dialect.column(c) for c in columns)
+    names = ", ".join(dialect.selected(c) for c in columns)
     return f"SELECT {names} FROM {dialect.table(table)}"  # noqa: S608 (quoted names, bound values)
 
 
@@ -254,17 +286,16 @@ def select_present(
 ) -> Statement:
     """The keys of the rows that the database takes to be equal to one of `wanted`."""
     parameters = _Parameters(dialect)
-    names = [dialect.compared(c) for c in key]
     if len(key) == 1:
-        marks = ", ".join(parameters.add(values[0]) for values in wanted)
-        condition = f"{names[0]} IN ({marks})"
+        marks = ", ".join(parameters.add(key[0], values[0]) for values in wanted)
+        condition = f"{dialect.compared(key[0])} IN ({marks})"
     else:
-        condition = " OR ".join(_equal(names, values, parameters) for values in wanted)
+        condition = " OR ".join(_equal(dialect, key, values, parameters) for values in wanted)
     return f"{select_whole(dialect, table, key)} WHERE {condition}", tuple(parameters.values)
 
 
-def _equal(names: Sequence[str], values: Sequence[Any], parameters: _Parameters) -> str:
-    terms = (f"{name} = {parameters.add(value)}" for name, value in zip(names, values, strict=True))
+def _equal(dialect: Dialect, key: Sequence[Column], values: Sequence[Any], parameters: _Parameters) -> str:
+    terms = (f"{dialect.compared(c)} = {parameters.add(c, v)}" for c, v in zip(key, values, strict=True))
     return f"({' AND '.join(terms)})"
 
 
@@ -280,6 +311,7 @@ def select_ties(
 ) -> Statement:
     """Two rows if the database takes more than one to have this key."""
     parameters = _Parameters(dialect)
-    names = [dialect.compared(c) for c in key]
-    sql = f"{select_whole(dialect, table, key)} WHERE {_equal(names, values, parameters)} ORDER BY {names[0]}"
+    condition = _equal(dialect, key, values, parameters)
+    first = dialect.compared(key[0])
+    sql = f"{select_whole(dialect, table, key)} WHERE {condition} ORDER BY {first}"
     return dialect.limited(sql, 2), tuple(parameters.values)

@@ -122,6 +122,7 @@ class Sqlite(Dialect):
     """SQLite 3 files, in rollback-journal or WAL mode."""
 
     name = "sqlite"
+    engine = "sqlite://"
     row_values = True
     exact_collation = "BINARY"
     begin = "BEGIN"
@@ -170,7 +171,7 @@ class Sqlite(Dialect):
             error.sqlite_errorname = "SQLITE_READONLY"
             raise error
 
-    def blocks_writers(self, fetch: Fetch) -> bool:
+    def blocks_writers(self, fetch: Fetch, table: TableName | None) -> bool:
         return str(fetch("PRAGMA main.journal_mode", ())[0][0]) != "wal"
 
     def arm(self, connection: sqlite3.Connection, expired: Callable[[], bool] | None) -> None:
@@ -219,7 +220,7 @@ class Sqlite(Dialect):
             never_null.add(keys[0])
         estimate = statistics.get(name)
         if estimate is None and not without_rowid:
-            estimate = self._rowid_max(fetch, name, {c.name.lower() for c in columns})
+            estimate = self._rowid_span(fetch, name, {c.name.lower() for c in columns})
         return TableFacts(
             TableName(None, None, name),
             columns,
@@ -251,12 +252,17 @@ class Sqlite(Dialect):
             if index not in unusable
         ]
 
-    def _rowid_max(self, fetch: Fetch, table: str, columns: set[str]) -> int | None:
+    def _rowid_span(self, fetch: Fetch, table: str, columns: set[str]) -> int | None:
         free = [alias for alias in ("rowid", "_rowid_", "oid") if alias not in columns]
         if not free:
             return None
-        rows = fetch(f"SELECT max({free[0]}) FROM main.{self.quote(table)}", ())  # noqa: S608 (quoted)
-        return max(0, int(rows[0][0] or 0))
+        # Each end of the tree is one look at it; asked for both at once, SQLite reads the whole tree.
+        first, last = (
+            f"(SELECT {end}({free[0]}) FROM main.{self.quote(table)})"  # noqa: S608 (quoted)
+            for end in ("min", "max")
+        )
+        rows = fetch(f"SELECT {last} - {first} + 1", ())
+        return int(rows[0][0] or 0)
 
     def carrier(self, column: Column) -> Carrier:
         return _carrier(column.source_type)

@@ -1,0 +1,353 @@
+"""PostgreSQL 11 and later, read by SELECT alone: any account with SELECT will do, on a standby too.
+
+Every value comes as the server's own text, the same that its log would carry, so nothing is cast and nothing
+rounded; types without a wire type (numeric without digits, uuid, json, interval, ranges, arrays …) travel as
+that text. A transaction is REPEATABLE READ and READ ONLY and locks the table in ACCESS SHARE before it sees
+anything, for an ALTER between the two would otherwise make it read an emptied table. Row-level security fails
+(`row_security = off`) instead of hiding rows. Partitions are read through their root; views, temporary tables
+and foreign tables (another server's rows, outside our snapshot) are no tables here. A table with inheritance
+children reads as SELECT shows it, children included, and so has no key. Knows no engine and no retry.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import URL
+
+from edge_agent.sources.columns import Carrier
+from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.spelt import spell
+from protocol.names import TableName
+from protocol.schema import DECIMAL_DIGITS_MAX, Column
+
+BASE = "base"
+"""Column metadata: the type beneath a domain."""
+
+KIND = "kind"
+"""Column metadata: `enum` for one."""
+
+VERSION_MIN = 110_000
+"""Older servers have neither `relispartition` nor `indnkeyatts`."""
+
+_SESSION = """
+SET client_encoding = 'UTF8';
+SET default_transaction_read_only = on;
+SET row_security = off;
+SET lock_timeout = '2s';
+SET statement_timeout = '10min';
+SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
+SET bytea_output = 'hex';
+SET extra_float_digits = 3;
+SET lc_monetary = 'C';
+"""
+_SEARCH_PATH = """
+SELECT set_config('search_path', coalesce(string_agg(DISTINCT quote_ident(n.nspname), ', '), ''), false)
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'citext'
+"""
+"""Operators are looked up by name: without its schema, citext would compare as text, yet sort as citext."""
+
+_TABLES = """
+WITH RECURSIVE base AS (
+    SELECT t.oid, t.typbasetype AS type, t.typtypmod AS modifier
+    FROM pg_catalog.pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT b.oid, t.typbasetype, t.typtypmod
+    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
+)
+SELECT current_database(), n.nspname, c.relname, c.reltuples::bigint,
+    c.relkind = 'r' AND c.relhassubclass, a.attname,
+    pg_catalog.format_type(a.atttypid, a.atttypmod),
+    pg_catalog.format_type(b.type, b.modifier), t.typtype, a.attnotnull
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN (
+    SELECT base.* FROM base JOIN pg_catalog.pg_type u ON u.oid = base.type WHERE u.typtype <> 'd'
+) b ON b.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type t ON t.oid = coalesce(b.type, a.atttypid)
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+"""
+_TABLES_ORDER = " ORDER BY n.nspname, c.relname, a.attnum"
+
+_INDEXES = """
+SELECT n.nspname, c.relname, x.indexrelid::bigint, x.indisprimary, a.attname
+FROM pg_catalog.pg_index x
+JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY k(attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+WHERE x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+    AND k.place <= x.indnkeyatts AND NOT c.relispartition
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+"""
+_INDEXES_ORDER = " ORDER BY n.nspname, c.relname, x.indisprimary DESC, x.indexrelid, k.place"
+_ONE = " AND n.nspname = %s AND c.relname = %s"
+
+_WIRES = {
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "oid": pa.int64(),
+    "boolean": pa.bool_(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "timestamp without time zone": pa.timestamp("us"),
+    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
+}
+_NUMERIC = re.compile(r"numeric\((\d+),(-?\d+)\)")
+_DIGITS = re.compile(r"\(\d+\)")
+
+_COMPARABLE = frozenset(
+    [
+        "smallint",
+        "integer",
+        "bigint",
+        "oid",
+        "boolean",
+        "bytea",
+        "date",
+        "numeric",
+        "text",
+        "name",
+        "uuid",
+        "inet",
+        "cidr",
+        "macaddr",
+        "macaddr8",
+        "citext",
+    ]
+) | {
+    "character varying",
+    '"char"',
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+}
+"""Equal values are spelt alike or, being equal, never stand under one key together."""
+
+_OPTIONS = frozenset(
+    [
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslcrl",
+        "connect_timeout",
+        "target_session_attrs",
+        "application_name",
+    ]
+)
+_DRIVERS = ("postgresql", "postgresql+psycopg2")
+
+_GONE = {"42P01": "GC-2002", "3F000": "GC-2002", "42703": "GC-2010"}
+_REASONS = {
+    "42501": "no permission, or row-level security would hide rows",
+    "55P03": "locked by another session",
+    "57014": "the statement was cancelled or took too long",
+    "22P05": "a character has no equivalent in UTF-8",
+}
+_EVERYWHERE = {
+    "08": "the connection broke",
+    "25P03": "the connection broke",
+    "25P04": "the connection broke",
+    "28": "the account was refused",
+    "3D": "there is no such database",
+    "40": "the server is busy with its own work",
+    "53": "the server is short of resources",
+    "57": "the server is shutting down",
+    "58": "the server has an input or output error",
+}
+"""By SQLSTATE or its class (PostgreSQL's manual, appendix A)."""
+
+
+def wire_type(spelt: str) -> pa.DataType:
+    """The wire type of a type as format_type spells it; text for whatever has none."""
+    if digits := _NUMERIC.fullmatch(spelt):
+        precision, scale = int(digits[1]), int(digits[2])
+        if precision <= DECIMAL_DIGITS_MAX and 0 <= scale <= precision:
+            return pa.decimal128(precision, scale)
+    return _WIRES.get(_DIGITS.sub("", spelt), pa.string())
+
+
+class Postgres(Dialect):
+    """PostgreSQL by psycopg2. Its cursors live in the server, so a wide page is never in memory at once."""
+
+    name = "postgresql"
+    engine = "postgresql+psycopg2://"
+    engine_options = {"use_native_hstore": False}  # noqa: RUF012 (never changed)
+    row_values = True
+    exact_collation = "C"
+    begin = "SET LOCAL row_security = off"
+    version_sql = None
+    token_sql = None
+
+    def __init__(self) -> None:
+        self._types: list[int] = []
+
+    def check(self, url: URL) -> str | None:
+        if url.drivername not in _DRIVERS:
+            return "it must begin with postgresql://"
+        if importlib.util.find_spec("psycopg2") is None:
+            return "the driver is not installed (the extra edge-postgres)"
+        if not url.database:
+            return "it must name a database, as in postgresql://account@host/database"
+        if set(url.query) - _OPTIONS or not all(isinstance(v, str) for v in url.query.values()):
+            return f"of its options only these are known: {', '.join(sorted(_OPTIONS))}"
+        return None
+
+    def identity(self, url: URL) -> str | None:
+        return None
+
+    def connect(self, url: URL) -> Any:
+        import psycopg2
+
+        named = {
+            "connect_timeout": "10",
+            "application_name": "guicang edge-agent",
+            "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            **url.query,
+            **url.translate_connect_args(username="user", database="dbname"),
+        }
+        connection = psycopg2.connect(**named)
+        try:
+            if connection.server_version < VERSION_MIN:
+                raise psycopg2.NotSupportedError
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(_SESSION)
+                cursor.execute(_SEARCH_PATH)
+                cursor.execute("SELECT oid FROM pg_catalog.pg_type")
+                self._types = [oid for (oid,) in cursor.fetchall()]
+            # psycopg2 itself opens such a transaction before the first statement.
+            connection.set_session("REPEATABLE READ", readonly=True, autocommit=False)
+        except psycopg2.Error:
+            connection.close()
+            raise
+        return connection
+
+    def usable(self, connection: Any) -> bool:
+        return bool(connection.closed == 0)
+
+    def cursor(self, connection: Any, sql: str, values: tuple[Any, ...]) -> Any:
+        from psycopg2.extensions import BYTES, register_type
+
+        cursor = connection.cursor("guicang")
+        register_type(BYTES, cursor)
+        # A type made after we connected comes as str, which is the same text.
+        cursor.string_types.update(dict.fromkeys(self._types, BYTES))
+        # Without values psycopg2 leaves the doubled per cent signs of `quote` as they are.
+        cursor.execute(sql, values) if values else cursor.execute(sql.replace("%%", "%"))
+        return cursor
+
+    def holding(self, table: TableName) -> str | None:
+        if table.database is None or table.schema is None:
+            return None
+        return f"LOCK TABLE {self._qualified(table)} IN ACCESS SHARE MODE".replace("%%", "%")
+
+    def blocks_writers(self, fetch: Fetch, table: TableName | None) -> bool:
+        return False
+
+    def arm(self, connection: Any, expired: Callable[[], bool] | None) -> None:
+        pass
+
+    def trouble(self, error: BaseException) -> Trouble:
+        state = getattr(error, "pgcode", None)
+        if state is None:
+            kind = type(error).__name__
+            if kind == "NotSupportedError":
+                return Trouble("the server is older than PostgreSQL 11", everywhere=True)
+            lost = kind in ("OperationalError", "InterfaceError", "DatabaseError")
+            return Trouble("unreachable, or it refused the account", everywhere=lost)
+        if state in _GONE or state in _REASONS:
+            return Trouble(_REASONS.get(state, ""), code=_GONE.get(state, "GC-2003"))
+        everywhere = _EVERYWHERE.get(state, _EVERYWHERE.get(state[:2]))
+        if everywhere is not None:
+            return Trouble(everywhere, everywhere=True)
+        return Trouble(f"the statement was refused, SQLSTATE {state}")
+
+    def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
+        if table is not None and (table.database is None or table.schema is None):
+            return []
+        only, values = ("", ()) if table is None else (_ONE, (table.schema, table.name))
+        rows = fetch(f"{_TABLES}{only}{_TABLES_ORDER}", values)
+        if table is not None:
+            rows = [row for row in rows if row[0] == table.database]
+        if not rows:
+            return []
+        keys = self._indexes(fetch(f"{_INDEXES}{only}{_INDEXES_ORDER}", values))
+        return [
+            _facts(name, list(lines), keys.get(name[1:], ()))
+            for name, lines in groupby(rows, key=lambda row: tuple(row[:3]))
+        ]
+
+    def _indexes(self, rows: Sequence[Sequence[Any]]) -> dict[tuple[Any, ...], tuple[UniqueIndex, ...]]:
+        found: dict[tuple[Any, ...], list[UniqueIndex]] = {}
+        for (schema, name, _, primary), lines in groupby(rows, key=lambda row: tuple(row[:4])):
+            index = UniqueIndex(tuple(line[4] for line in lines), primary=primary)
+            found.setdefault((schema, name), []).append(index)
+        return {name: tuple(indexes) for name, indexes in found.items()}
+
+    def carrier(self, column: Column) -> Carrier:
+        return Carrier.SPELT
+
+    def comparable(self, column: Column) -> bool:
+        spelt = column.meta.get(BASE, column.source_type)
+        # char(n) is padded to n, so equal values are spelt alike; without n they are not padded.
+        if column.meta.get(KIND) == "enum" or spelt.startswith("character("):
+            return True
+        return re.sub(r"\([^)]*\)", "", spelt) in _COMPARABLE
+
+    def quote(self, name: str) -> str:
+        return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+    def placeholder(self, position: int) -> str:
+        return "%s"
+
+    def bound(self, column: Column, value: Any) -> str:
+        """Text: a literal without a type takes the column's own, and with it the column's index."""
+        return spell(column.wire, value)
+
+    def table(self, table: TableName) -> str:
+        return f"{self._qualified(table)} AS t"
+
+    def _qualified(self, table: TableName) -> str:
+        return f"{self.quote(table.schema or '')}.{self.quote(table.name)}"
+
+    def limited(self, sql: str, rows: int) -> str:
+        return f"{sql} LIMIT {int(rows)}"
+
+    def collated(self, expression: str, collation: str) -> str:
+        return f"{expression} COLLATE {self.quote(collation)}"
+
+
+def _facts(
+    name: tuple[Any, ...], lines: Sequence[Sequence[Any]], indexes: tuple[UniqueIndex, ...]
+) -> TableFacts:
+    estimate, has_children = int(lines[0][3]), lines[0][4]
+    return TableFacts(
+        TableName(*name),
+        tuple(_column(*line[5:9]) for line in lines),
+        frozenset(line[5] for line in lines if line[9]),
+        () if has_children else indexes,
+        None if estimate < 0 else estimate,
+    )
+
+
+def _column(name: str, spelt: str, base: str | None, kind: str) -> Column:
+    meta = {} if base is None else {BASE: base}
+    if kind == "e":
+        meta[KIND] = "enum"
+    return Column(name, wire_type(base or spelt), spelt, meta)

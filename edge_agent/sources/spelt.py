@@ -1,0 +1,119 @@
+"""From a database's own text of a value to Arrow, exactly or aside, and back (promise 7).
+
+A server spells every value without loss: dates as ISO 8601, moments in UTC, numbers in decimal digits, bytes
+as `\\x` and hex digits. A whole column is read by one cast of Arrow's; what that does not accept is looked at
+value by value, and what no wire type holds (infinity, 0000-00-00, a year before 1 or after 9999, NaN in a
+decimal) stands aside in the server's spelling. `spell` goes the other way, for the bounds of a key. Pure;
+knows no database, no column's name and no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from protocol.canonical import decimal_text
+from protocol.change import ASIDE_CHARSET, ASIDE_RANGE
+
+Odd = tuple[str, bytes]
+"""(reason, exact original) of a value that its column does not carry."""
+
+_DAY_MIN = (date.min - date(1970, 1, 1)).days
+_MICROSECOND_MIN = _DAY_MIN * 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_YEAR = r"^(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+
+
+def read(wire: pa.DataType, values: Sequence[bytes | str | None]) -> tuple[pa.Array, dict[int, Odd] | None]:
+    """`values` as an array of `wire`, null where a value stands aside, and the asides by row (None: none)."""
+    texts = pa.array(values, pa.binary())
+    try:
+        return _cast(wire, texts).cast(wire), None
+    except pa.ArrowInvalid:
+        return _one_by_one(wire, texts)
+
+
+def _cast(wire: pa.DataType, texts: pa.Array) -> pa.Array:
+    """One cast for the column; moments perhaps without their zone. pa.ArrowInvalid where a value is odd."""
+    if pa.types.is_binary(wire):
+        return pa.array([None if v is None else _unhexed(v) for v in texts.to_pylist()], wire)
+    plain = texts.cast(pa.string())
+    if pa.types.is_boolean(wire):
+        return pc.equal(plain, "t")
+    if pa.types.is_timestamp(wire) and wire.tz is not None and not _has_offset(texts):
+        wire = pa.timestamp("us")
+    result = plain.cast(wire)
+    # Arrow reads a year 0, which neither Python nor most readers of a lake know.
+    if pa.types.is_date(wire):
+        _refuse_below(result.cast(pa.int32()), _DAY_MIN)
+    elif pa.types.is_timestamp(wire):
+        _refuse_below(result.cast(pa.int64()), _MICROSECOND_MIN)
+    return result
+
+
+def _has_offset(texts: pa.Array) -> bool:
+    """PostgreSQL says `+00` of a moment in UTC, MySQL nothing."""
+    present = texts.drop_null()
+    return len(present) == 0 or bytes(present[0].as_py()).endswith(b"+00")
+
+
+def _refuse_below(numbers: pa.Array, least: int) -> None:
+    smallest = pc.min(numbers).as_py()
+    if smallest is not None and smallest < least:
+        raise pa.ArrowInvalid("year 0")
+
+
+def _unhexed(value: bytes) -> bytes:
+    try:
+        return bytes.fromhex(value[2:].decode("ascii"))
+    except ValueError:
+        raise pa.ArrowInvalid("hex digits") from None
+
+
+def _one_by_one(wire: pa.DataType, texts: pa.Array) -> tuple[pa.Array, dict[int, Odd]]:
+    odd: dict[int, Odd] = {}
+    pieces: list[pa.Array] = []
+    likely = _likely(wire, texts)
+    nothing = pa.nulls(1, wire)
+    for row in range(len(texts)):
+        piece = nothing
+        try:
+            if likely[row]:
+                piece = _cast(wire, texts.slice(row, 1)).cast(wire)
+            else:
+                odd[row] = _odd(wire, texts[row].as_py())
+        except pa.ArrowInvalid:
+            odd[row] = _odd(wire, texts[row].as_py())
+        pieces.append(piece)
+    return pa.concat_arrays(pieces), odd
+
+
+def _likely(wire: pa.DataType, texts: pa.Array) -> list[bool]:
+    """Whether a value is worth a cast: zero dates come by the thousand, and an exception each is slow."""
+    if not (pa.types.is_date(wire) or pa.types.is_timestamp(wire)):
+        return [True] * len(texts)
+    return [matched is not False for matched in pc.match_substring_regex(texts, _YEAR).to_pylist()]
+
+
+def _odd(wire: pa.DataType, original: bytes) -> Odd:
+    return (ASIDE_CHARSET if pa.types.is_string(wire) else ASIDE_RANGE), original
+
+
+def spell(wire: pa.DataType, value: Any) -> str:
+    """The text of a decoded canonical value (protocol.canonical.decode)."""
+    if pa.types.is_date(wire):
+        return str(date(1970, 1, 1) + timedelta(days=value))
+    if pa.types.is_timestamp(wire):
+        moment = _EPOCH + timedelta(microseconds=value)
+        return (moment if wire.tz else moment.replace(tzinfo=None)).isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return decimal_text(value) if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,267 @@
+"""Real database servers for tests: one of a kind a session, under a temporary folder, on a free loopback port.
+
+They refuse to run as root, so as root they run as `nobody`, in a folder of its own; otherwise as whoever
+tests. A missing server skips or fails the test as in tests/servers.py. Durability is off: they live an hour.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import glob
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import free_port, require_server
+
+PASSWORD = "a pass-word/with: odd@characters"
+"""Of every account in these servers."""
+
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 20.0
+
+_ACCOUNT = "nobody"
+
+
+def _as_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+class Database(ABC):
+    """A server of our own."""
+
+    backend: str
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"guicang-{self.backend}-"))
+        if _as_root():
+            shutil.chown(self.folder, _ACCOUNT)
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._names = itertools.count(1)
+        atexit.register(self._discard)
+        self.install()
+        self.start()
+
+    @abstractmethod
+    def install(self) -> None:
+        """Make an empty server below `folder`."""
+
+    @abstractmethod
+    def command(self) -> list[str]: ...
+
+    @abstractmethod
+    def connect(self, database: str | None = None, account: str | None = None) -> Any:
+        """A DB-API connection in autocommit, of the administrator unless `account` is given."""
+
+    def run(self, *statements: str, database: str | None = None) -> None:
+        """Each in a transaction of its own, as the administrator."""
+        connection = self.connect(database)
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        connection.close()
+
+    def rows(self, query: str, database: str | None = None) -> list[tuple[Any, ...]]:
+        connection = self.connect(database)
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            found = [tuple(row) for row in cursor.fetchall()]
+        connection.close()
+        return found
+
+    @abstractmethod
+    def url(self, database: str, account: str | None = None, password: str = PASSWORD) -> str: ...
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """A new database, by its name."""
+        name = f"h i%s_{next(self._names)}"
+        self.run(f"CREATE DATABASE {self.quoted(name)}")
+        try:
+            yield name
+        finally:
+            self.run(self.drop_database(name))
+
+    @abstractmethod
+    def quoted(self, name: str) -> str: ...
+
+    @abstractmethod
+    def drop_database(self, name: str) -> str: ...
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = self.spawn(self.command(), stdout=output, stderr=output)
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{self.backend} did not start: {log.read_text(errors='replace')[-2_000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(Exception):
+            self.connect().close()
+            return True
+        return False
+
+    def stop(self) -> None:
+        """End it as a crash would: no client is told goodbye politely."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT if self.backend == "postgresql" else signal.SIGKILL)
+            self._process.wait(STOP_SECONDS_MAX)
+            self._process = None
+
+    def spawn(self, command: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
+        account: dict[str, Any] = {"user": _ACCOUNT, "extra_groups": []} if _as_root() else {}
+        return subprocess.Popen(command, cwd=self.folder, **account, **streams)
+
+    def finish(self, command: Sequence[str]) -> None:
+        """Run a command to its end."""
+        process = self.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        output, _ = process.communicate()
+        if process.returncode:
+            pytest.fail(f"{command[0]}: {output.decode(errors='replace')[-2_000:]}")
+
+    def _discard(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PostgresServer(Database):
+    backend = "postgresql"
+
+    def install(self) -> None:
+        words = self.folder / "password"
+        words.write_text(PASSWORD)
+        words.chmod(0o644)
+        options = ["-U", "administrator", "-A", "scram-sha-256", "--pwfile", str(words), "-E", "UTF8", "-N"]
+        self.finish([self._program("initdb"), "-D", str(self.folder / "data"), "--locale=C", *options])
+
+    def _program(self, name: str) -> str:
+        # Debian keeps them out of the path.
+        found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+        return found[-1] if found else require_server(name)
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.folder,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "max_connections": 30,
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [self._program("postgres"), "-D", str(self.folder / "data"), *options]
+
+    def connect(self, database: str | None = None, account: str | None = None) -> Any:
+        import psycopg2
+
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=account or "administrator",
+            password=PASSWORD,
+            dbname=database or "postgres",
+        )
+        connection.autocommit = True
+        return connection
+
+    def url(self, database: str, account: str | None = None, password: str = PASSWORD) -> str:
+        return _url("postgresql", account or "administrator", password, self.port, database)
+
+    def quoted(self, name: str) -> str:
+        return f'"{name}"'
+
+    def drop_database(self, name: str) -> str:
+        return f"DROP DATABASE {self.quoted(name)} WITH (FORCE)"
+
+
+class MariadbServer(Database):
+    backend = "mariadb"
+
+    def install(self) -> None:
+        program = require_server("mariadb-install-db")
+        options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        self.finish([program, "--no-defaults", f"--datadir={self.folder / 'data'}", *options])
+        self._statements = self.folder / "accounts.sql"
+        account = f"administrator@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'"
+        self._statements.write_text(
+            f"CREATE USER IF NOT EXISTS {account};\nGRANT ALL ON *.* TO {account} WITH GRANT OPTION;\n"
+        )
+        self._statements.chmod(0o644)
+
+    def command(self) -> list[str]:
+        settings = {
+            "datadir": self.folder / "data",
+            "socket": self.folder / "socket",
+            "pid-file": self.folder / "pid",
+            "bind-address": "127.0.0.1",
+            "port": self.port,
+            "init-file": self._statements,
+            "innodb-flush-log-at-trx-commit": 2,
+            "innodb-buffer-pool-size": "32M",
+            "character-set-server": "utf8mb4",
+            "sql-mode": "NO_ENGINE_SUBSTITUTION",
+            "default-time-zone": "+08:00",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [require_server("mariadbd"), "--no-defaults", *options]
+
+    def connect(self, database: str | None = None, account: str | None = None) -> Any:
+        import pymysql
+
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=account or "administrator",
+            password=PASSWORD,
+            database=database,
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+    def url(self, database: str, account: str | None = None, password: str = PASSWORD) -> str:
+        return _url("mysql", account or "administrator", password, self.port, database)
+
+    def quoted(self, name: str) -> str:
+        return f"`{name}`"
+
+    def drop_database(self, name: str) -> str:
+        return f"DROP DATABASE {self.quoted(name)}"
+
+
+def _url(driver: str, account: str, password: str, port: int, database: str) -> str:
+    from sqlalchemy import URL
+
+    url = URL.create(driver, account, password, "127.0.0.1", port, database)
+    return url.render_as_string(hide_password=False)
+
+
+@functools.cache
+def postgres() -> PostgresServer:
+    """The session's PostgreSQL."""
+    if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
+        require_server("postgres")
+    return PostgresServer()
+
+
+@functools.cache
+def mariadb() -> MariadbServer:
+    """The session's MariaDB."""
+    require_server("mariadbd")
+    return MariadbServer()
