@@ -178,7 +178,11 @@ class Reception:
     def _receipt(self, tenure: Tenure) -> None:
         session = self._sessions.get(tenure.agent)
         if session is not None:
-            self._say(tenure.agent, self._receipts.receipt(tenure, session, len(self._sessions)))
+            self._say(tenure.agent, self._receipts.receipt(tenure, session, self._streams_active()))
+
+    def _streams_active(self) -> int:
+        """Streams whose agent has said hello: among them the credit is shared."""
+        return sum(tenure.agent in self._sessions for tenure in self._roster.tenures())
 
     def _expect(self, stream: Stream) -> None:
         """Once per gap and connection."""
@@ -186,7 +190,7 @@ class Reception:
         if tenure is None or (session := self._sessions.get(tenure.agent)) is None:
             return
         if self._is_news(tenure.agent, stream, ("", tenure.head.seq + 1)):
-            self._say(tenure.agent, self._receipts.expected(tenure, session, len(self._sessions)))
+            self._say(tenure.agent, self._receipts.expected(tenure, session, self._streams_active()))
 
     def _refuse(self, agent: str, stream: Stream, code: str) -> None:
         session = self._sessions.get(agent)

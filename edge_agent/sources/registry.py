@@ -44,7 +44,10 @@ def _address(slug: str, settings: SqlSettings, environ: Mapping[str, str]) -> st
             raise Permanent("GC-1004", key=f"sources.{slug}.url_env", origin=settings.url_env)
         return environ[settings.url_env].strip()
     assert settings.url_file is not None
+    file = Path(settings.url_file)
+    if not file.is_absolute() and (credentials := environ.get("CREDENTIALS_DIRECTORY")):
+        file = Path(credentials) / file  # as systemd's LoadCredential= hands it over
     try:
-        return Path(settings.url_file).read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError):
         raise Permanent("GC-1004", key=f"sources.{slug}.url_file", origin=settings.url_file) from None

@@ -154,6 +154,13 @@ def test_the_first_use_of_a_grant_begins_its_epoch_durably(centre: Centre) -> No
     assert centre.head() == (1, 0)
 
 
+def test_credit_is_shared_among_the_streams_whose_agents_are_there(centre: Centre) -> None:
+    (alone,) = centre.greet(centre.a)
+    second = Sender(1, Stream(STREAM.site, "lis"))
+    (shared,) = centre.greet(second)
+    assert (alone.credit, shared.credit) == (1 << 30, 1 << 29)
+
+
 def test_a_used_grant_fences_the_epochs_below(centre: Centre) -> None:
     old, new = Sender(1), Sender(1, epoch=3)
     centre.greet(old)

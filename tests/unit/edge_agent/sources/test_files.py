@@ -293,6 +293,8 @@ def test_the_registry_opens_by_kind(tmp_path: Path) -> None:
         sql = open_source("s", settings, environ={"URL": "sqlite:///x.db"})
         assert isinstance(sql, SqlSource)
         sql.close()
+    credential = SqlSettings(url_file="url")
+    open_source("s", credential, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}).close()
     for settings in (SqlSettings(url_file=str(tmp_path / "none")), SqlSettings(url_env="NONE")):
         with pytest.raises(Permanent) as caught:
             open_source("s", settings)
