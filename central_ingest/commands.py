@@ -22,12 +22,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from protocol import VERSION
+from protocol import VERSION, topics
 from protocol.enrolment import Token
 from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import check_site
 
+from . import brokerconfig
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -235,6 +236,47 @@ def _print_streams(said: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+@app.command("broker-config")
+def broker_config(
+    output: Annotated[Path, typer.Option("--output", help="写入的目录 directory to write to")],
+    config: ConfigOption = DEFAULT_PATH,
+    installed_at: Annotated[
+        Path | None,
+        typer.Option(
+            "--installed-at", help="文件在代理服务器上的目录，默认同上 where they will stand, if elsewhere"
+        ),
+    ] = None,
+) -> None:
+    """生成 mosquitto 的配置与访问规则 Write mosquitto's configuration and access rules."""
+    loaded = configuration.load(config)
+    port = _tls_port(config, loaded)
+    ledger = Ledger.open(loaded.ledger_path)
+    revoked = [agent.id for agent in ledger.agents() if agent.revoked is not None]
+    ledger.close()
+    written = brokerconfig.files(
+        port=port,
+        directory=(installed_at or output).absolute(),
+        credit_bytes=loaded.credit.budget_bytes,
+        revoked=revoked,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in written.items():
+        (output / name).write_text(text, "utf-8")
+        console.print(f"已写入 wrote {escape(str(output / name))}", highlight=False, soft_wrap=True)
+    console.print("下一步 next: ca.pem, server.pem, server.key; mosquitto -c mosquitto.conf", highlight=False)
+
+
+def _tls_port(path: Path, loaded: configuration.Config) -> int:
+    """Of `broker.url`; the broker that we configure speaks TLS and nothing else. Raises Permanent GC-1003."""
+    from protocol.link.mqtt import MqttSettings
+
+    broker = loaded.broker
+    for key, url in (("broker.url", broker.url), ("broker.public_url", broker.public_url or broker.url)):
+        if not MqttSettings(url, client_id=topics.CENTRE).tls:
+            raise Permanent("GC-1003", path=str(path), key=key, problem="it must be mqtts://host:port")
+    return MqttSettings(broker.url, client_id=topics.CENTRE).port
 
 
 @app.command()

@@ -1,14 +1,36 @@
-"""MQTT topics. They name agents only: no site, no source, no table is ever visible to the broker."""
+"""MQTT topics, and who may do what on them. They name agents only: no site, no source, no table is ever visible
+to the broker.
+
+The access rules stand here, beside the topics, so that a broker's configuration is written from what both ends
+use and cannot drift from it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 from .errors import Rejected
 from .names import check_agent
 
 ROOT = "guicang/v1"
-CENTRE_STATE = f"{ROOT}/centre/state"
+CENTRE = "centre"
+"""The centre's name at the broker. An agent's is its id, which is never this word."""
+CENTRE_STATE = f"{ROOT}/{CENTRE}/state"
+ALL = f"{ROOT}/#"
 ALL_UP = f"{ROOT}/+/up"
+ALL_DOWN = f"{ROOT}/+/down"
 ALL_STATES = f"{ROOT}/+/state"
+
+Access = Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Whoever has it may publish to (write) or receive from (read) what `topic`, a topic or filter, matches."""
+
+    access: Access
+    topic: str
 
 
 def up(agent: str) -> str:
@@ -24,6 +46,30 @@ def down(agent: str) -> str:
 def state(agent: str) -> str:
     """The agent's retained state, sealed to the centre."""
     return f"{ROOT}/{check_agent(agent)}/state"
+
+
+def centre_rules() -> tuple[Rule, ...]:
+    """All that the centre may do; what is not listed is denied."""
+    return (
+        Rule("read", ALL_UP),
+        Rule("read", ALL_STATES),
+        Rule("write", ALL_DOWN),
+        Rule("write", CENTRE_STATE),
+    )
+
+
+def agent_rules(agent: str) -> tuple[Rule, ...]:
+    """All that one agent may do; what is not listed is denied.
+
+    `agent` is an id, or the placeholder that a broker replaces by the proven name of whoever is connected
+    (mosquitto: `%u`), so that one rule serves every agent and none can be written for the wrong one.
+    """
+    return (
+        Rule("write", f"{ROOT}/{agent}/up"),
+        Rule("write", f"{ROOT}/{agent}/state"),
+        Rule("read", f"{ROOT}/{agent}/down"),
+        Rule("read", CENTRE_STATE),
+    )
 
 
 def agent_of(topic: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
@@ -87,11 +88,13 @@ def make_certificates(folder: Path) -> Certificates:
 
 @dataclass
 class Mosquitto:
-    """A mosquitto of our own. `options` are lines of its configuration file, after the listener."""
+    """A mosquitto of our own. `options` are lines of its configuration file, after the listener; or `whole` is
+    a configuration file to run as it stands, whose listener is on `port`."""
 
     folder: Path
     options: tuple[str, ...] = ("allow_anonymous true",)
     port: int = field(default_factory=free_port)
+    whole: Path | None = None
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -102,8 +105,10 @@ class Mosquitto:
         # As root it would change to an account that cannot read our folder; otherwise `user` is ignored.
         user = ("user root",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
         log = self.folder / "mosquitto.log"
-        lines = (f"listener {self.port} 127.0.0.1", *self.options, *user)
-        config.write_text("\n".join(lines) + "\n")
+        lines = [f"listener {self.port} 127.0.0.1", *self.options]
+        if self.whole is not None:
+            lines = self.whole.read_text("utf-8").splitlines()
+        config.write_text("\n".join([*lines, *user]) + "\n", "utf-8")
         with log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 program, "-c", str(config), stdout=output, stderr=output
@@ -122,6 +127,11 @@ class Mosquitto:
                     await writer.wait_closed()
                     return
                 await asyncio.sleep(0.02)
+
+    def reload(self) -> None:
+        """Tell it to read its files again, as `systemctl reload` does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     async def kill(self) -> None:
         """End it as a power cut would."""

@@ -52,7 +52,7 @@ class IndexFiles:
     """A directory of them. Whatever writes raises Transient GC-3002."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # scratch files hold rows
         self._directory = directory
 
     def sweep(self, referenced: set[str]) -> None:

@@ -18,14 +18,14 @@ from edge_agent.sources.settings import FileRule, FilesSettings, SqlSettings, Ta
 from protocol.errors import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 OPERATING = [ROOT / "docs" / "operating.md", ROOT / "docs" / "zh" / "operating.md"]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_FILE = re.compile(r"`((?:protocol|edge_agent|central_ingest|tests|demo|docs)/[\w./-]*)`")
+_FILE = re.compile(r"`((?:protocol|edge_agent|central_ingest|tests|demo|docs|deploy)/[\w./-]*)`")
 _ANCHOR_DROPS = re.compile(r"[^\w\- ]")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

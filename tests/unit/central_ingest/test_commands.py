@@ -246,3 +246,44 @@ def test_without_configuration_it_is_78(bare: Shell, command: str) -> None:
     assert bare.on(command) == 78
     assert "GC-1001" in bare.err
     assert str(bare.config) in bare.err
+
+
+def speak_tls(shell: Shell, *keys: str) -> None:
+    lines = "".join(f'{key} = "mqtts://broker.example:8884"\n' for key in keys)
+    text = shell.config.read_text("utf-8")
+    shell.config.write_text(text.replace("[broker]\n", f"[broker]\n{lines}"), "utf-8")
+
+
+def test_broker_config_knows_the_port_the_place_and_the_revoked(shell: Shell, tmp_path: Path) -> None:
+    speak_tls(shell, "url")
+    ledger = shell.ledger()
+    ledger.add_site("h1", "", 1)
+    stays, gone = Sender(seed=1), Sender(seed=2)
+    for one in (stays, gone):
+        secret = secret_hash(one.signer.public)
+        ledger.invite(secret, "h1", 10)
+        record = AgentRecord(one.agent, "h1", 1, one.signer.public, "1.0", 5, None)
+        assert ledger.use_invitation(secret, "h1", record, 6)
+    ledger.revoke(gone.agent, 7)
+    ledger.close()
+    out = tmp_path / "out"
+    assert shell.on("broker-config", "--output", str(out)) == 0
+    assert shell.on("broker-config", "--output", str(out), "--installed-at", "/etc/elsewhere") == 0
+    said = (out / "mosquitto.conf").read_text("utf-8")
+    assert "\nlistener 8884\n" in said
+    assert "\nacl_file /etc/elsewhere/acl\n" in said
+    rules = (out / "acl").read_text("utf-8").splitlines()
+    assert [line for line in rules if line.startswith("user ")] == ["user centre", f"user {gone.agent}"]
+
+
+@pytest.mark.parametrize("wrong", ["url", "public_url"])
+def test_broker_config_refuses_a_broker_without_tls(shell: Shell, tmp_path: Path, wrong: str) -> None:
+    speak_tls(shell, "public_url" if wrong == "url" else "url")
+    if wrong == "public_url":
+        text = shell.config.read_text("utf-8")
+        shell.config.write_text(
+            text.replace("[broker]\n", '[broker]\npublic_url = "mqtt://broker.example"\n'), "utf-8"
+        )
+    assert shell.on("broker-config", "--output", str(tmp_path / "out")) == 78
+    assert f"broker.{wrong}" in shell.err
+    assert not (tmp_path / "out").exists()

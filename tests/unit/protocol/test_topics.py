@@ -44,3 +44,26 @@ def test_other_topics_are_refused(topic: str) -> None:
     with pytest.raises(Rejected) as refused:
         topics.agent_of(topic)
     assert refused.value.code == "GC-4004"
+
+
+def test_an_agent_may_use_its_own_topics_and_hear_the_centre() -> None:
+    assert {(rule.access, rule.topic) for rule in topics.agent_rules(AGENT)} == {
+        ("write", topics.up(AGENT)),
+        ("write", topics.state(AGENT)),
+        ("read", topics.down(AGENT)),
+        ("read", topics.CENTRE_STATE),
+    }
+
+
+def test_the_centre_hears_and_answers_every_agent() -> None:
+    assert {(rule.access, rule.topic) for rule in topics.centre_rules()} == {
+        ("read", topics.ALL_UP),
+        ("read", topics.ALL_STATES),
+        ("write", topics.ALL_DOWN),
+        ("write", topics.CENTRE_STATE),
+    }
+
+
+def test_the_centre_s_name_is_no_agent_s() -> None:
+    with pytest.raises(Rejected):
+        topics.up(topics.CENTRE)

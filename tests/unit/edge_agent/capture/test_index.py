@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -109,3 +110,9 @@ def test_a_disk_that_refuses_is_an_outage(files: IndexFiles, tmp_path: Path) -> 
         files.write_keyed({b"k": b"d" * 16})
     with pytest.raises(Transient, match="GC-3002"):
         files.new_scratch(SCHEMA)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps rights in the folder's list, not in mode bits")
+def test_rows_on_their_way_are_readable_by_the_agent_alone(tmp_path: Path) -> None:
+    IndexFiles(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_mode & 0o077 == 0
