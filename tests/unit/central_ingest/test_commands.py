@@ -254,6 +254,21 @@ def speak_tls(shell: Shell, *keys: str) -> None:
     shell.config.write_text(text.replace("[broker]\n", f"[broker]\n{lines}"), "utf-8")
 
 
+def test_a_revoked_agent_is_shown_so_and_an_unknown_one_is_said(shell: Shell) -> None:
+    ledger = shell.ledger()
+    ledger.add_site("h1", "", 1)
+    one = Sender(seed=1)
+    ledger.invite(b"s", "h1", 10)
+    record = AgentRecord(one.agent, "h1", 1, one.signer.public, "1.0", 5, None)
+    assert ledger.use_invitation(b"s", "h1", record, 6)
+    ledger.close()
+    assert shell.on("revoke", one.agent) == 0
+    assert shell.on("sites") == 0
+    assert "revoked" in shell.out
+    assert shell.on("revoke", "f" * 32) == 78
+    assert "GC-5003" in shell.err
+
+
 def test_broker_config_knows_the_port_the_place_and_the_revoked(shell: Shell, tmp_path: Path) -> None:
     speak_tls(shell, "url")
     ledger = shell.ledger()

@@ -1,0 +1,127 @@
+"""What `central-ingest` shows on a terminal, in Chinese and English. It prints facts and fetches none."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+
+def status(console: Console, said: dict[str, Any], running: bool) -> None:
+    """What `status.json` says: health first, then every stream, then what is parked."""
+    when = datetime.fromtimestamp(said["time"] / 1e6).astimezone()
+    if not running:
+        console.print(f"[red]● 未运行 NOT RUNNING[/red] — 最后状态 last status {when:%Y-%m-%d %H:%M:%S %z}")
+    elif said["healthy"]:
+        console.print(f"[green]● 正常 HEALTHY[/green]   v{said['version']}", highlight=False)
+    else:
+        console.print(f"[yellow]● 需要关注 DEGRADED[/yellow]   v{said['version']}", highlight=False)
+    broker, counters = said["broker"], said["counters"]
+    state = (
+        "已连接 connected" if broker["connected"] else f"[red]未连接 not connected[/red] {broker['reason']}"
+    )
+    console.print(f"  消息代理 broker   {broker['url']}  {state}", highlight=False)
+    console.print(
+        f"  接收 admitted     {counters['envelopes_admitted']:,} 个信封 envelopes，"
+        f"重复 repeated {counters['envelopes_repeated']:,}，拒绝 refused {sum(counters['refused'].values()):,}",
+        highlight=False,
+    )
+    console.print(
+        f"  入库 landed       {counters['rows_landed']:,} 行 rows，{counters['commits']:,} 次提交 commits，"
+        f"待入库 waiting {said['journal']['not_landed_bytes']:,} B + {said['landing']['pending_rows']:,} 行 rows",
+        highlight=False,
+    )
+    if said["fault"]:
+        f = said["fault"]
+        console.print(
+            f"  [red]{f['code']}[/red] {escape(f['what_zh'])} {escape(f['what'])}\n"
+            f"    → {escape(f['todo_zh'])} {escape(f['todo'])}"
+        )
+    _streams(console, said)
+    for parked in said["parked"]:
+        console.print(
+            f"  [red]暂停入库 parked[/red] {parked['stream']} {parked['path']}: "
+            f"{parked['code']} {escape(parked['reason'])}",
+            highlight=False,
+        )
+
+
+def _streams(console: Console, said: dict[str, Any]) -> None:
+    """Two lines a stream, never cut."""
+    for s in said["streams"]:
+        fresh = "—" if s["freshness_seconds"] is None else f"{s['freshness_seconds']:.1f} s"
+        state = (
+            "[red]失联 silent[/red]"
+            if s["silent"]
+            else "[green]正常 healthy[/green]"
+            if s["healthy"]
+            else "[yellow]需关注 degraded[/yellow]"
+        )
+        console.print(
+            f"\n  [bold]{escape(s['site'])}/{s['source']}[/bold] {escape(s['name'])}  {state}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(
+            f"    新鲜度 freshness {fresh} · 表 tables {s['tables']} · 任期/序号 epoch/seq {s['epoch']}/{s['seq']}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def sites(console: Console, facts: list[dict[str, Any]]) -> None:
+    """The roster: every site with its agents."""
+    for one in facts:
+        console.print(f"[bold]{one['site']}[/bold] {escape(one['name'])}", highlight=False)
+        for a in one["agents"]:
+            since = datetime.fromtimestamp(a["enrolled"] / 1e6).astimezone()
+            state = "[red]已吊销 revoked[/red]" if a["revoked"] else "[green]有效 active[/green]"
+            console.print(
+                f"  {a['agent']}  v{escape(a['version'])}  注册 enrolled {since:%Y-%m-%d %H:%M %z}  {state}",
+                highlight=False,
+            )
+        if not one["agents"]:
+            console.print("  [dim]尚无代理注册 no agent enrolled yet[/dim]")
+
+
+def tables(console: Console, facts: list[dict[str, Any]], uncaptured: bool) -> None:
+    """A line a table."""
+    for one in facts:
+        console.print(_table_line(one, uncaptured), soft_wrap=True, highlight=False, markup=False)
+    if not facts:
+        console.print("（无 none）")
+
+
+def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
+    """One line, never cut: the name must be fit to paste."""
+    if uncaptured:
+        rows = "?" if one["rows_estimate"] is None else f"≈{one['rows_estimate']:,}"
+        where = f"{one['site']}/{one['source']}  {one['table']}"
+        return f"{where}  {one['columns']} 列 columns  {rows} 行 rows  {one['reason']}"
+    landed = "—"
+    if one["landed"] is not None:
+        landed = f"{datetime.fromtimestamp(one['landed'] / 1e6).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    key = ", ".join(one["key"]) or "无 none"
+    return f"{one['name']}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
+
+
+def rows(console: Console, rows: pa.Table, limit: int) -> None:
+    """The first rows of a query's answer, and how many there are."""
+    table = Table()
+    for name in rows.column_names:
+        table.add_column(Text(name))
+    for row in rows.slice(0, limit).to_pylist():
+        table.add_row(*(Text(_cell(v)) for v in row.values()))
+    console.print(table)
+    console.print(f"{rows.num_rows:,} 行 rows", highlight=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "∅"
+    return value.hex() if isinstance(value, bytes) else str(value)
