@@ -164,11 +164,22 @@ class GroupBuilder:
             keep = pa.array([i not in long for i in range(changes.count)])
             columns[index] = pc.if_else(keep, array, pa.nulls(changes.count, array.type))
             for row, value in long.items():
-                entry = self._send_object(column.name, value)
+                entry = self._send_object(column.name, ASIDE_LARGE, value)
                 asides[row] = [*(asides[row] or []), entry]
+        if asides is not None:
+            asides = [self._without_long_originals(entries) for entries in asides]
         return Changes(changes.schema, Rows(columns, asides), changes.ops, changes.keys)
 
-    def _send_object(self, column: str, value: bytes) -> Aside:
+    def _without_long_originals(self, entries: list[Aside] | None) -> list[Aside] | None:
+        """What stands aside for another reason may be long as well."""
+        return entries and [
+            self._send_object(one["column"], one["reason"], one["original"])
+            if one["original"] is not None and len(one["original"]) > VALUE_INLINE_BYTES_MAX
+            else one
+            for one in entries
+        ]
+
+    def _send_object(self, column: str, reason: str, value: bytes) -> Aside:
         digest = hashlib.sha256(value)
         key = digest.digest()
         if key not in self._objects and not self._object_sent(key):
@@ -177,7 +188,7 @@ class GroupBuilder:
                 self._push_piece(digest.hexdigest(), len(value), offset, value[offset : offset + PIECE_BYTES])
         return {
             "column": column,
-            "reason": ASIDE_LARGE,
+            "reason": reason,
             "original": None,
             "sha256": key,
             "bytes": len(value),

@@ -130,11 +130,14 @@ def large_cell(value: bytes) -> bytes:
 
 
 def aside_cell(aside: Aside) -> bytes:
-    """The cell of a value that the typed column does not carry."""
+    """The cell of a value that the typed column does not carry, wherever its original is kept."""
     if aside["reason"] == "large":
         return b"\x0c" + bytes(aside["sha256"])
     original = aside["original"]
-    data = b"\x0c" + bytes(aside["sha256"]) if original is None else _prefixed(6, original)
+    if original is None:
+        data = b"\x0c" + bytes(aside["sha256"])
+    else:
+        (data,) = _lengthy(6, [original])
     return b"\x0d" + _prefixed(5, aside["reason"].encode()) + data
 
 

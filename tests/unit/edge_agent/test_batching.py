@@ -201,6 +201,16 @@ def test_a_long_value_joins_what_is_aside_already() -> None:
     assert rows.asides == [[aside("a", "charset", b"\xff")], None], "what was given is left alone"
 
 
+def test_a_long_original_that_stands_aside_goes_ahead_too() -> None:
+    original = NOISE.randbytes(PIECE_BYTES * 3)
+    some = changes(SCHEMA, [None, "x"], asides=[[aside("v", "charset", original)], None])
+    made = builder()
+    made.add(some)
+    reader, found = read(made.finish())
+    assert [c.row for c in found] == lines(some), "canonical form is the same, in place or by hash"
+    assert list(reader.objects.values()) == [original]
+
+
 def test_text_of_few_values_travels_as_a_dictionary() -> None:
     few, many = changes(SCHEMA, ["男", "女", None] * 400), changes(SCHEMA, [f"{i:08}" for i in range(1200)])
     sizes = []
