@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: setup check test demo format clean
+.PHONY: setup check test crash demo format clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,10 @@ check: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# make crash MINUTES=5 lives through random histories for 5 minutes; non-zero if a promise was broken.
+crash: setup
+	$(BIN)/python -m tests.simulation $(if $(MINUTES),--minutes $(MINUTES))
 
 # make demo SECONDS=20 lives for 20 seconds; non-zero if source and lake differ.
 demo: setup

@@ -1,7 +1,9 @@
 """What the centre knows at its start: roster and heads from the ledger, brought up to the journal's end.
 
 The ledger remembers heads as of a journal offset; the journal is the truth, so everything from there on is
-read again and every head advances over what was admitted. Nothing is judged a second time.
+read again and every head advances over what was admitted. Nothing is judged a second time. A journal that ends
+before that offset has lost its end (rot, an older copy): then heads are what it still holds, and the agents
+are asked for the rest.
 """
 
 from __future__ import annotations
@@ -21,20 +23,11 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
     """The roster and every stream's head as the journal ends."""
     roster = Roster()
     refresh_members(roster, ledger)
-    for record in ledger.streams():
-        roster.begin(
-            Tenure(
-                record.stream,
-                record.agent,
-                record.head,
-                record.admitted_bytes,
-                record.public,
-                record.received,
-            )
-        )
     checkpoint = ledger.checkpoint()
-    start = checkpoint if checkpoint <= journal.end else 0
-    for entry in journal.read(start):
+    is_cut = checkpoint > journal.end
+    for record in ledger.streams():
+        roster.begin(_from_the_start(record) if is_cut else _as_remembered(record))
+    for entry in journal.read(0 if is_cut else checkpoint):
         envelope = parse(entry.envelope)
         header = envelope.header
         tenure = roster.tenure(header.stream)
@@ -44,7 +37,19 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
         tenure.advance(advance(header, digest), len(entry.envelope), entry.received)
         if header.kind is Kind.ROTATION:
             tenure.public = Rotation.from_bytes(header.extension).public
+    if is_cut:  # once it has grown beyond the checkpoint nobody would see any more that it was cut
+        ledger.save_heads(heads_of(roster), journal.end)
     return roster
+
+
+def _as_remembered(record: StreamRecord) -> Tenure:
+    return Tenure(
+        record.stream, record.agent, record.head, record.admitted_bytes, record.public, record.received
+    )
+
+
+def _from_the_start(record: StreamRecord) -> Tenure:
+    return Tenure(record.stream, record.agent, Head(record.head.epoch))
 
 
 def _follows(head: Head, header: Header) -> bool:

@@ -257,7 +257,8 @@ class Courier:
             for one in self._outbound.values():
                 if one.tick(self._now(), jitter):
                     self._session = ""
-            if self._now() - self._greeted_at > ASK_SECONDS and (self.refused or self._wants()):
+            due = self.centre_online and self._now() - self._greeted_at > ASK_SECONDS
+            if due and (self.refused or self._wants()):
                 self._session = ""
             self._wake.set()
 

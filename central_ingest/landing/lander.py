@@ -73,7 +73,7 @@ class Lander:
         self._active: dict[str, Landing] = {}
         """By path: the tables with waiting rows, and the parked ones."""
         self._schemas: dict[bytes, TableSchema] = {}
-        self._low_water = {r.stream: r.low_water for r in ledger.streams()}
+        self._low_water = {r.stream: min(r.low_water, journal.end) for r in ledger.streams()}
         self._parked_streams: dict[Stream, int] = {}
         self._unfinished: dict[tuple[Stream, str], tuple[int, int]] = {}
         """Large values that lack pieces: the epoch that sends them, the journal offset of the first piece."""
@@ -85,15 +85,24 @@ class Lander:
 
     def recover(self) -> None:
         """Before the first step: see that what the ledger calls durable is there, cut what is torn above it,
-        and forget what was parked: everything is tried again."""
+        and forget what was parked: everything is tried again. No mark stays above a journal that lost its end
+        (what comes instead would pass for landed), nor above what a table no longer has."""
+        self._ledger.save_low_water(self._low_water)
         for landing in self._catalogue.all():
             record = landing.record
             found = self._lake.recover(record.path, record.synced_version)
+            if found.version < record.synced_version:
+                self._land_again(record.stream)
             for version in found.cut:
                 log.warning("%s", Rejected("GC-6006", table=str(record.table), version=version))
             self._save(landing, replace(record, synced_version=found.version))
         for parked in self._ledger.parked():
             self._ledger.unpark(parked.stream, parked.path)
+
+    def _land_again(self, stream: Stream) -> None:
+        """The lake is older than the ledger: the journal is read from its beginning, tables skip what they hold."""
+        self._low_water[stream] = self.position = 0
+        self._ledger.save_low_water({stream: 0})
 
     @property
     def backlog_bytes(self) -> int:

@@ -1,0 +1,324 @@
+"""The centre's machine: the daemon's real parts, put together as `central_ingest.daemon` does.
+
+Its disk survives: journal files over a disk that fails by order, lake, ledger, large values, keys. A power cut
+takes what was not synced; a killed process leaves what it had written. All else is built anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from central_ingest.admission import Admission
+from central_ingest.enrolment import Enrolment, secret_hash
+from central_ingest.grants import Grants
+from central_ingest.journal.files import FileJournal
+from central_ingest.journal.journal import Damage, Entry, Journal
+from central_ingest.keystore import KeyStore, LiveOpener
+from central_ingest.landing.heat import Rhythm
+from central_ingest.landing.lake import Recovery, Txn
+from central_ingest.landing.lander import Lander
+from central_ingest.landing.objects import Objects
+from central_ingest.ledger.ledger import Ledger
+from central_ingest.metrics import Metrics
+from central_ingest.receipts import Credit, Receipts
+from central_ingest.receiver import CentreVoice, Receiver
+from central_ingest.reception import Reception
+from central_ingest.restart import restore
+from central_ingest.roster import Roster
+from protocol import topics
+from protocol.enrolment import Token
+from protocol.errors import Transient
+from protocol.keys import to_base64
+from protocol.signing import SUITE_1, SUITES
+from tests.unit.central_ingest.journal.faulty_disk import FaultyDisk
+from tests.unit.central_ingest.landing.ground import FaultyLake
+
+from .clock import loop
+from .link import Air
+from .machine import Machine
+from .witness import Witness
+
+SITE = "440100-7"
+TICK_SECONDS = 0.01
+RETRY_SECONDS = 1.0
+SEGMENT_BYTES_MAX = 64 << 10
+BACKLOG_BYTES_MAX = 256 << 10
+INVITATION_MICROS = 10**9
+
+
+class Disk(FaultyDisk):
+    """With a moment before and after whatever reaches the platter."""
+
+    def __init__(self, moment: Callable[[], None]) -> None:
+        super().__init__()
+        self._moment = moment
+
+    def write(self, fd: int, content: memoryview, position: int) -> int:
+        self._moment()
+        taken = super().write(fd, content, position)
+        self._moment()
+        return taken
+
+    def sync(self, fd: int) -> None:
+        self._moment()
+        super().sync(fd)
+        self._moment()
+
+    def truncate(self, fd: int, length: int) -> None:
+        self._moment()
+        super().truncate(fd, length)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._moment()
+        super().rename(old, new)
+
+    def sync_directory(self, directory: Path) -> None:
+        self._moment()
+        super().sync_directory(directory)
+
+    def close_all(self) -> None:
+        """As the system does for a process that is gone."""
+        for fd in list(self._opened):
+            self.close(fd)
+
+
+class Lake(FaultyLake):
+    """With a moment before and after each call that writes."""
+
+    def __init__(self, moment: Callable[[], None]) -> None:
+        super().__init__()
+        self._moment = moment
+
+    def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
+        self._moment()
+        version = super().append(path, rows, txns)
+        self._moment()
+        return version
+
+    def make_durable(self, path: str, version: int) -> None:
+        self._moment()
+        super().make_durable(path, version)
+        self._moment()
+
+    def recover(self, path: str, synced_version: int) -> Recovery:
+        self._moment()
+        return super().recover(path, synced_version)
+
+    def copy(self) -> Lake:
+        kept = Lake(self._moment)
+        kept._commits = {path: [replace(one) for one in commits] for path, commits in self._commits.items()}
+        kept._schemas = dict(self._schemas)
+        return kept
+
+
+class WatchedJournal:
+    """A `Journal` that tells the witness what counts as written."""
+
+    def __init__(self, journal: Journal, witness: Witness) -> None:
+        self._journal = journal
+        self._witness = witness
+        witness.reopened(journal.read())
+
+    @property
+    def end(self) -> int:
+        return self._journal.end
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        return self._journal.damage
+
+    def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
+        offsets = self._journal.append(received, envelopes)
+        self._witness.journaled(offsets, envelopes)
+        return offsets
+
+    def read(self, start: int = 0) -> Iterator[Entry]:
+        return self._journal.read(start)
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+class Centre(Machine):
+    def __init__(self, root: Path, air: Air, rng: random.Random, note: Callable[[str], None]) -> None:
+        super().__init__("centre", air, rng, note)
+        self.root = root
+        self.disk = Disk(self.moment)
+        self.lake = Lake(self.moment)
+        self.power_cuts = 0
+        self._power_cut = False
+        root.mkdir()
+        self._keys = KeyStore(root / "keys")
+        self._keys.create()
+        self._keys.create_site(SITE)
+        self.witness = Witness(self._keys.openers())
+        self.journal: Journal | None = None
+        self.ledger: Ledger | None = None
+        self.roster: Roster | None = None
+        self.lander: Lander | None = None
+        self._reception: Reception | None = None
+
+    def _wall(self) -> int:
+        self.moment()
+        return loop().wall()
+
+    def open_ledger(self) -> Ledger:
+        return Ledger.open(self.root / "ledger.sqlite")
+
+    def invite(self) -> Token:
+        secret = secrets.token_bytes(32)
+        ledger, now = self.open_ledger(), loop().wall()
+        ledger.add_site(SITE, "", now)
+        ledger.invite(secret_hash(secret), SITE, now + INVITATION_MICROS)
+        ledger.close()
+        return Token(
+            broker="mqtt://memory",
+            site=SITE,
+            centre_signing=to_base64(self._keys.signer().public),
+            centre_sealing=to_base64(self._keys.sealing().public),
+            site_sealing=to_base64(self._keys.create_site(SITE).public),
+            secret=secret.hex(),
+        )
+
+    # the process
+
+    async def main(self) -> None:
+        signer, opener, metrics = self._keys.signer(), LiveOpener(self._keys), Metrics()
+        files = FileJournal.open(self.root / "journal", segment_bytes_max=SEGMENT_BYTES_MAX, disk=self.disk)
+        journal = self.journal = WatchedJournal(files, self.witness)
+        ledger = self.ledger = self.open_ledger()
+        roster = self.roster = restore(ledger, journal, SUITES)
+        self.witness.restored(roster)
+        credit = Credit(64 << 20)
+        grants = Grants(ledger, roster, signer, SUITE_1)
+        reception = self._reception = Reception(
+            roster=roster,
+            admission=Admission(roster, SUITES),
+            journal=journal,
+            ledger=ledger,
+            receipts=Receipts(signer, credit),
+            grants=grants,
+            enrolment=Enrolment(ledger, roster, grants, signer, opener, SUITE_1),
+            opener=opener,
+            suite=SUITE_1,
+            metrics=metrics,
+            wall=self._wall,
+        )
+        lander = self.lander = Lander(
+            journal=journal,
+            lake=self.lake,
+            ledger=ledger,
+            objects=Objects(self.root / "files"),
+            opener=opener,
+            suites=SUITES,
+            metrics=metrics,
+            rhythm=Rhythm(0.25, 2.0),
+            pending_bytes_max=256 << 10,
+            now=loop().time,
+            wall=self._wall,
+        )
+        voice = CentreVoice(signer, self._wall)
+        journaled = asyncio.Event()
+        await asyncio.to_thread(lander.recover)
+        self.witness.recovered(self.lake, ledger)
+        receiver = Receiver(
+            self.air.link(self.client_id, [topics.ALL_UP, topics.ALL_STATES], voice.will()),
+            reception,
+            voice,
+            tick_seconds=TICK_SECONDS,
+            journaled=journaled.set,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(receiver.run())
+            group.create_task(self._land(lander, credit, journaled))
+
+    async def _land(self, lander: Lander, credit: Credit, journaled: asyncio.Event) -> None:
+        while True:
+            journaled.clear()
+            try:
+                pause = await asyncio.to_thread(lander.step)
+                lander.fault = None
+            except Transient as fault:
+                lander.fault, pause = fault, RETRY_SECONDS
+            credit.closed = lander.backlog_bytes > BACKLOG_BYTES_MAX
+            if pause:
+                try:
+                    await asyncio.wait_for(journaled.wait(), pause)
+                except TimeoutError:
+                    continue
+
+    def leave(self) -> None:
+        if self.lander is not None and self._reception is not None:
+            try:
+                self.lander.step(everything=True)
+            except Transient as fault:
+                self.note(f"the last step failed: {fault.code}")
+            self._reception.remember()
+
+    # its death
+
+    def kill(self, moments: int = 0, down_seconds: float = 0.0, *, power: bool = False) -> None:
+        """With `power` what was not synced is lost, or a part of it."""
+        self._power_cut = power
+        super().kill(moments, down_seconds)
+
+    def cut_off(self) -> None:
+        if self.journal is not None:
+            self.journal.close()
+        if self.ledger is not None:
+            self.ledger.close()
+        self.disk.close_all()
+        self.journal = self.ledger = self.roster = self.lander = self._reception = None
+        if self._power_cut:
+            self._power_cut = False
+            self.power_cuts += 1
+            self.disk.power_cut(self.rng.choice([0, 0, 1, 30, 1000, 1 << 20]))
+            mask = self.rng.getrandbits(5)
+            self.lake.cut_power(lambda path, version: bool(mask >> version % 5 & 1))
+            for part in (self.root / "files").rglob("*.part"):
+                part.unlink()
+
+    # while it is down: what becomes of its disk
+
+    def back_up(self, to: Path) -> Lake:
+        """Journal, ledger and files as they are now; returns the lake of that hour."""
+        shutil.copytree(self.root, to)
+        return self.lake.copy()
+
+    def restore(self, backup: Path, lake: Lake) -> None:
+        """Journal, ledger, files and lake as they were, all of one hour."""
+        shutil.rmtree(self.root)
+        shutil.copytree(backup, self.root)
+        self.lake = lake
+        self.lose_journal(backup / "journal")
+
+    def lose_journal(self, backup: Path | None = None) -> None:
+        """The journal alone is lost, or as old as `backup`."""
+        shutil.rmtree(self.root / "journal")
+        if backup is not None:
+            shutil.copytree(backup, self.root / "journal")
+        self.disk = Disk(self.moment)
+        self.witness.rolled_back()
+
+    def lose_lake(self, backup: Lake | None = None) -> None:
+        """The lake alone is lost, or as old as `backup`."""
+        self.lake = backup or Lake(self.moment)
+
+
+def commit_hook(moment: Callable[[], None]) -> Callable[[], None]:
+    """A moment before each commit of any SQLAlchemy engine; returns what ends it."""
+
+    def before(connection: sa.Connection) -> None:
+        moment()
+
+    sa.event.listen(sa.Engine, "commit", before)
+    return lambda: sa.event.remove(sa.Engine, "commit", before)

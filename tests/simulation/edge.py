@@ -1,0 +1,190 @@
+"""The front-end machine: the agent's real parts, put together as `edge_agent.agent` does, over the hospital.
+
+Of the machine its state directory survives: keys, grants, spool, index files. All else is built anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from edge_agent.batching import Seal
+from edge_agent.capture.index import IndexFiles
+from edge_agent.capture.runner import Runner
+from edge_agent.courier import Courier
+from edge_agent.enrolment import enrol
+from edge_agent.epochs import Epochs
+from edge_agent.identity import Grants, Identity, StateDir
+from edge_agent.sources.settings import SqlSettings
+from edge_agent.sources.source import Source
+from edge_agent.spool.spool import Spool
+from protocol import topics
+from protocol.enrolment import Token
+from protocol.names import Stream
+
+from .clock import loop
+from .hospital import Hospital
+from .link import Air
+from .machine import Machine
+
+STATE_SECONDS = 20.0
+SETTINGS = SqlSettings(
+    url=SecretStr("sqlite://"),
+    include=("*",),
+    scan_interval_seconds=3.0,
+    duty_share_max=1.0,
+    page_rows=5,
+    deletion_rows_min=4,
+)
+
+
+class Edge(Machine):
+    def __init__(
+        self,
+        root: Path,
+        hospital: Hospital,
+        air: Air,
+        rng: random.Random,
+        note: Callable[[str], None],
+        *,
+        spool_bytes_max: int = 1 << 30,
+        keep_receipted_bytes: int = 1 << 20,
+        client_id: str = "edge",
+    ) -> None:
+        super().__init__(client_id, air, rng, note)
+        self.state = StateDir(root)
+        self.state.root.mkdir()
+        self.hospital = hospital
+        self.slugs = list(hospital.sources)
+        self.spool_bytes_max = spool_bytes_max
+        self.keep_receipted_bytes = keep_receipted_bytes
+        self.spool: Spool | None = None
+        self.runners: dict[str, Runner] = {}
+        self.opened: Callable[[Spool, list[Stream]], None] = lambda spool, streams: None
+        """Called whenever a spool was opened again."""
+
+    @property
+    def streams(self) -> list[Stream]:
+        centre = self.state.centre()
+        assert centre is not None
+        return [Stream(centre.site, slug) for slug in self.slugs]
+
+    def _subscriptions(self, identity: Identity) -> list[str]:
+        return [topics.down(identity.agent), topics.CENTRE_STATE]
+
+    def _wall(self) -> int:
+        self.moment()
+        return loop().wall()
+
+    def _random(self, count: int) -> bytes:
+        self.moment()
+        return secrets.token_bytes(count)
+
+    async def enrol(self, token: Token) -> None:
+        identity = self.state.make_identity()
+        centre = self.state.draft_centre(token)
+        link = self.air.link(self.client_id, self._subscriptions(identity))
+        answer = await enrol(link, identity, centre, token, self.slugs, loop().wall(), 30.0)
+        self.state.save_centre(centre)
+        for grant in answer:
+            Grants(self.state.root, identity, centre).keep(grant)
+
+    async def main(self) -> None:
+        identity, centre = self.state.identity(), self.state.centre()
+        assert centre is not None
+        grants = Grants(self.state.root, identity, centre)
+        spool = self.spool = Spool.open(
+            self.state.spool_dir,
+            bytes_max=self.spool_bytes_max,
+            keep_receipted_bytes=self.keep_receipted_bytes,
+        )
+        self.opened(spool, self.streams)
+        spool.subscribe(self.moment)
+        files = IndexFiles(self.state.index_dir)
+        files.sweep(spool.files())
+        courier = Courier(
+            link=self.air.link(self.client_id, self._subscriptions(identity)),
+            spool=spool,
+            identity=identity,
+            centre=centre,
+            grants=grants,
+            sources=self.slugs,
+            now=loop().time,
+            wall=self._wall,
+            rng=self.rng,
+        )
+
+        def runner(slug: str) -> Runner:
+            def source() -> Source:
+                return self.hospital.open(slug, self.moment)
+
+            return Runner(
+                slug=slug,
+                settings=SETTINGS,
+                open_source=source,
+                spool=spool,
+                stream=Stream(centre.site, slug),
+                seal=Seal(identity.signer, centre.for_envelopes, self._random),
+                files=files,
+                wall=self._wall,
+            )
+
+        self.runners = {slug: runner(slug) for slug in self.slugs}
+        epochs = Epochs(spool, grants, self.slugs, courier, loop().time)
+        await asyncio.to_thread(epochs.check)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(courier.run())
+            group.create_task(epochs.run())
+            for one in self.runners.values():
+                group.create_task(one.run())
+            while True:
+                await asyncio.sleep(STATE_SECONDS)
+                await courier.publish_state({"time": loop().wall()})
+
+    def leave(self) -> None:
+        """An agent has nothing to write down at its end: all of it is in the spool."""
+
+    def cut_off(self) -> None:
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
+
+    # what a person does
+
+    def confirm(self) -> None:
+        """Whatever capture asks about is meant."""
+        for runner in self.runners.values():
+            for name, report in runner.report.tables.items():
+                if report.fault is not None and report.fault.code in ("GC-2002", "GC-2006"):
+                    runner.confirm(name)
+
+    def want_snapshot(self) -> None:
+        if self.spool is not None:
+            for runner in self.runners.values():
+                runner.want_snapshot(None)
+
+    # while it is down: what becomes of its disk
+
+    def lose_spool(self) -> None:
+        shutil.rmtree(self.state.spool_dir)
+
+    def back_up(self, to: Path) -> None:
+        shutil.copytree(self.state.root, to)
+
+    def restore(self, backup: Path, *parts: str) -> None:
+        """All of the state directory, or only these parts of it, as they were."""
+        for part in parts or [path.name for path in self.state.root.iterdir()]:
+            place = self.state.root / part
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        for part in parts or [path.name for path in backup.iterdir()]:
+            kept = backup / part
+            if kept.is_dir():
+                shutil.copytree(kept, self.state.root / part)
+            elif kept.exists():
+                shutil.copy2(kept, self.state.root / part)

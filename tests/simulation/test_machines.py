@@ -1,0 +1,253 @@
+"""Machines that are lost, restored, copied, replaced or long away (landing.md §1): each heals by itself.
+
+Every scenario goes on until all has arrived, and ends with source and lake compared per key, every journaled
+row once, and the witness content all along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from protocol import messages
+from protocol.messages import MessageType
+
+from .clock import play
+from .edge import Edge
+from .world import World
+
+HOUR_SECONDS = 3600.0
+DOWN_SECONDS = 30.0
+Script = Callable[[World], Awaitable[None]]
+
+
+def live_through(script: Script, *, keep_receipted_bytes: int = 1 << 20) -> None:
+    async def main() -> None:
+        with World("machines", ("his",), keep_receipted_bytes=keep_receipted_bytes) as world:
+            try:
+                await world.begin()
+                await day(world)
+                await script(world)
+                await world.settle()
+                await world.end()
+            except BaseException:
+                await world.abandon()
+                raise
+
+    play(main, "machines")
+
+
+async def day(world: World, changes: int = 12, seconds: float = 20.0) -> None:
+    """The hospital works, and what it does arrives."""
+    for _ in range(changes):
+        world.hospital.live()
+        await world.let(seconds / changes)
+
+
+async def die(world: World, machine_is_down: Callable[[], None]) -> None:
+    """The agent's machine is killed; something becomes of its disk; it comes back."""
+    world.edge.kill(0, DOWN_SECONDS)
+    await world.let(1.0)
+    assert world.edge.spool is None
+    machine_is_down()
+    await world.let(DOWN_SECONDS)
+
+
+def epochs(world: World) -> set[int]:
+    """Those in which the centre now stands."""
+    return {epoch for _, epoch, _ in world.witness.book.heads.values()}
+
+
+def test_a_lost_spool_begins_again_with_the_spare_grant() -> None:
+    async def script(world: World) -> None:
+        await die(world, world.edge.lose_spool)
+        await day(world)
+        assert epochs(world) == {2}
+
+    live_through(script)
+
+
+def test_a_spool_that_is_lost_again_and_again() -> None:
+    async def script(world: World) -> None:
+        for epoch in (2, 3, 4):
+            await die(world, world.edge.lose_spool)
+            await day(world)
+            assert epochs(world) == {epoch}
+
+    live_through(script)
+
+
+def test_the_centre_is_away_for_hours() -> None:
+    async def script(world: World) -> None:
+        await world.centre.stop()
+        await day(world, 20, HOUR_SECONDS)
+        world.centre.start()
+        await day(world)
+        assert epochs(world) == {1}
+
+    live_through(script)
+
+
+def test_the_agent_is_away_for_hours() -> None:
+    async def script(world: World) -> None:
+        await world.edge.stop()
+        await day(world, 20, 3 * HOUR_SECONDS)
+        world.edge.start()
+        await day(world)
+        assert epochs(world) == {1}
+
+    live_through(script)
+
+
+def test_the_broker_loses_everything_it_kept() -> None:
+    async def script(world: World) -> None:
+        for _ in range(3):
+            world.air.stop()  # retained states are gone with it
+            await day(world)
+            world.air.start()
+            await day(world)
+        assert epochs(world) == {1}
+
+    live_through(script)
+
+
+def test_a_broker_that_forgets_the_centre_s_state_while_nobody_says_it() -> None:
+    async def script(world: World) -> None:
+        await world.centre.stop()
+        world.air.stop()
+        world.air.start()
+        await day(world)
+        world.centre.start()
+        await day(world)
+        assert epochs(world) == {1}
+
+    live_through(script)
+
+
+def test_a_grant_that_does_not_come_for_long() -> None:
+    def is_grant(payload: bytes) -> bool:
+        return messages.is_message(payload) and messages.parse(payload).type is MessageType.GRANT
+
+    async def script(world: World) -> None:
+        world.air.swallows = is_grant
+        await die(world, world.edge.lose_spool)  # spends the spare one
+        await day(world)
+        assert epochs(world) == {2}
+        await die(world, world.edge.lose_spool)
+        await day(world, 10, HOUR_SECONDS / 3)
+        assert epochs(world) == {2}, "no grant, no capture"
+        world.air.swallows = lambda payload: False
+        await day(world, seconds=100.0)
+        assert epochs(world) == {3}
+
+    live_through(script)
+
+
+@pytest.mark.parametrize("epochs_since", [0, 1])
+def test_an_agent_restored_from_an_old_backup(epochs_since: int) -> None:
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the edge"
+        await world.edge.stop()
+        world.edge.back_up(backup)
+        world.edge.start()
+        await day(world)
+        for _ in range(epochs_since):
+            await die(world, world.edge.lose_spool)
+            await day(world)
+        await die(world, lambda: world.edge.restore(backup))
+        await day(world, seconds=150.0)
+        assert epochs(world) == {2 + epochs_since}, "what was sent under the same numbers is no longer known"
+
+    live_through(script)
+
+
+@pytest.mark.parametrize(
+    ("keep_receipted_bytes", "epoch"), [(1 << 20, 1), (0, 2)], ids=["agents still have it", "they do not"]
+)
+@pytest.mark.parametrize("goes_on", [True, False], ids=["new changes", "nothing new"])
+def test_a_centre_restored_from_an_old_backup(keep_receipted_bytes: int, epoch: int, goes_on: bool) -> None:
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the centre"
+        await world.centre.stop()
+        lake = world.centre.back_up(backup)
+        world.centre.start()
+        await day(world)
+        await world.centre.stop()
+        world.centre.restore(backup, lake)
+        if goes_on:
+            await day(world)
+        world.centre.start()
+        await world.let(120.0)
+        assert epochs(world) == {epoch}
+
+    live_through(script, keep_receipted_bytes=keep_receipted_bytes)
+
+
+@pytest.mark.parametrize(
+    ("part", "of_old", "keep_receipted_bytes"),
+    [("journal", True, 1 << 20), ("journal", False, 0), ("lake", True, 0), ("lake", False, 1 << 20)],
+)
+def test_a_part_of_the_centre_is_lost_under_its_ledger(
+    part: str, of_old: bool, keep_receipted_bytes: int
+) -> None:
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the centre"
+        await world.centre.stop()
+        lake = world.centre.back_up(backup)
+        world.centre.start()
+        await day(world)
+        await world.centre.stop()
+        if part == "journal":
+            world.centre.lose_journal(backup / "journal" if of_old else None)
+        else:
+            world.centre.lose_lake(lake if of_old else None)
+        await day(world)
+        world.centre.start()
+        await day(world, seconds=150.0)
+
+    live_through(script, keep_receipted_bytes=keep_receipted_bytes)
+
+
+def test_a_machine_that_is_replaced_and_comes_back_all_the_same() -> None:
+    async def script(world: World) -> None:
+        old = world.edge
+        await old.stop()
+        await replace(world)
+        await day(world)
+        assert epochs(world) == {3}, "above the spare grant of the old one"
+        old.start()
+        await day(world)
+        await old.stop()
+        assert epochs(world) == {3}, "the revoked machine is not heard"
+
+    live_through(script)
+
+
+async def replace(world: World) -> None:
+    """An operator revokes the machine and enrols another one for its sources."""
+    ledger = world.centre.open_ledger()
+    ledger.revoke(world.edge.state.make_identity().agent, 1)
+    ledger.close()
+    await world.let(30.0)
+    world.edge = Edge(
+        world.root / "edge 2", world.hospital, world.air, world.edge.rng, world.note, client_id="edge 2"
+    )
+    world.edge.opened = world.witness.look_into
+    await world.edge.enrol(world.centre.invite())
+    world.edge.start()
+
+
+def test_a_machine_and_its_copy() -> None:
+    async def script(world: World) -> None:
+        root = world.root / "copy"
+        copy = Edge(root, world.hospital, world.air, world.edge.rng, world.note, client_id="copy")
+        await world.edge.stop()
+        world.edge.back_up(world.root / "image")
+        copy.restore(world.root / "image")
+        world.edge.start()
+        copy.start()
+        await day(world, 30, 200.0)
+        await copy.stop()
+
+    live_through(script)

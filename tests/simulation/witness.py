@@ -1,0 +1,211 @@
+"""The witness: hears what the machines say and write, and holds it against the promises.
+
+It keeps its own book of what counts as journaled, from the journal's own answers and from what stands there
+after each death. Checked as things happen: every epoch is admitted in sequence, gapless, once; no receipt
+names what is not journaled; nothing has left a spool without such a receipt; nothing below a low-water mark
+is missing in the lake. At the end every table holds exactly what its envelopes say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from central_ingest.journal.journal import Entry
+from central_ingest.landing.lake import Lake
+from central_ingest.ledger.ledger import Ledger
+from central_ingest.roster import Roster
+from edge_agent.spool.spool import Spool
+from protocol import batch as batches
+from protocol import messages
+from protocol.batch import decode_batch, decode_mark
+from protocol.envelope import Envelope, Kind, parse
+from protocol.messages import MessageType, Receipt
+from protocol.names import Stream, TableName
+from protocol.schema import TableSchema
+from protocol.sealing import open_inner
+from protocol.signing import SUITE_1, Opener
+
+Version = tuple[int, int, int]
+"""Epoch, sequence, ordinal."""
+Place = tuple[Stream, TableName]
+Named = tuple[Stream, int, int]
+"""Stream, epoch, sequence."""
+
+
+@dataclass(frozen=True)
+class Journaled:
+    """An envelope in the journal, and the rows that it must become."""
+
+    offset: int
+    named: Named
+    digest: bytes
+    table: TableName | None
+    rows: int
+
+
+@dataclass
+class Book:
+    """What stands in the journal, in order."""
+
+    entries: list[Journaled] = field(default_factory=list)
+    digests: dict[Named, bytes] = field(default_factory=dict)
+    heads: dict[Stream, Named] = field(default_factory=dict)
+    schemas: dict[bytes, TableSchema] = field(default_factory=dict)
+
+
+class Witness:
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self.book = Book()
+        self.receipts = 0
+        self.rows_checked = 0
+        self._lost: dict[Named, set[bytes]] = {}
+        """What the centre had before it was restored from a backup."""
+
+    # the journal
+
+    def journaled(self, offsets: Sequence[int], envelopes: Sequence[bytes]) -> None:
+        """The journal has said that these are safe."""
+        for offset, data in zip(offsets, envelopes, strict=True):
+            self._take(offset, data)
+
+    def _take(self, offset: int, data: bytes) -> None:
+        envelope, book = parse(data), self.book
+        header = envelope.header
+        named = (header.stream, header.epoch, header.seq)
+        stream, epoch, seq = book.heads.get(header.stream, (header.stream, 0, 0))
+        before = (epoch, seq) if header.epoch == epoch else (header.epoch, 0)
+        assert header.epoch >= epoch, f"{named} follows {(stream, epoch, seq)}"
+        assert header.seq == before[1] + 1, f"{named} follows {before}"
+        assert header.previous == (book.digests[stream, *before] if before[1] else b""), f"chain at {named}"
+        table, rows = self._content(envelope)
+        digest = envelope.digest(SUITE_1)
+        book.entries.append(Journaled(offset, named, digest, table, rows))
+        book.digests[named] = digest
+        book.heads[stream] = named
+
+    def _content(self, envelope: Envelope) -> tuple[TableName | None, int]:
+        inner = open_inner(envelope, SUITE_1, self._opener)
+        match envelope.header.kind:
+            case Kind.SCHEMA:
+                schema = TableSchema.from_bytes(inner)
+                self.book.schemas[schema.fingerprint] = schema
+            case Kind.BATCH:
+                return batches.table_of(inner), decode_batch(inner, self.book.schemas.get).rows.num_rows
+            case Kind.MARK:
+                table = decode_mark(inner).table_name
+                return table, int(table is not None)
+        return None, 0
+
+    def reopened(self, entries: Iterable[Entry]) -> None:
+        """After a death: all that was safe is there. What follows it was written and not yet answered."""
+        known, found = self.book.entries, list(entries)
+        assert len(found) >= len(known), "the journal lost its end"
+        for one, entry in zip(known, found, strict=False):
+            digest = parse(entry.envelope).digest(SUITE_1)
+            assert (entry.offset, digest) == (one.offset, one.digest), one.named
+        for entry in found[len(known) :]:
+            self._take(entry.offset, entry.envelope)
+
+    def rolled_back(self) -> None:
+        """The centre was restored from a backup: what it has now is read at its next start."""
+        for one in self.book.entries:
+            self._lost.setdefault(one.named, set()).add(one.digest)
+        self.book = Book(schemas=self.book.schemas)
+
+    def restored(self, roster: Roster) -> None:
+        """The centre knows again where each stream stood."""
+        for stream, (_, epoch, seq) in self.book.heads.items():
+            tenure = roster.tenure(stream)
+            assert tenure is not None, stream
+            head = tenure.head
+            if head.epoch == epoch:
+                assert (head.seq, head.hash) == (seq, self.book.digests[stream, epoch, seq]), stream
+            else:
+                assert (head.epoch > epoch, head.seq) == (True, 0), stream
+
+    # what is said
+
+    def hear(self, client_id: str, topic: str, payload: bytes) -> None:
+        if client_id != "centre" or not messages.is_message(payload):
+            return
+        message = messages.parse(payload)
+        if message.type is MessageType.RECEIPT:
+            self.receipts += 1
+            self._is_true(messages.read(message, Receipt))
+
+    def _is_true(self, said: Receipt, *, once: bool = False) -> None:
+        """`once`: it need only have been true before the centre was restored."""
+        named = (Stream(said.site, said.source), said.epoch, said.seq)
+        if not said.seq:
+            return
+        digest = bytes.fromhex(said.hash)
+        if once and digest in self._lost.get(named, ()):
+            return
+        assert self.book.digests.get(named) == digest, f"a receipt for {named}, which is not journaled"
+
+    # the spool
+
+    def look_into(self, spool: Spool, streams: Iterable[Stream]) -> None:
+        """Whatever has no receipt is there; whatever has one, has it from the journal."""
+        for stream in streams:
+            state = spool.stream(stream)
+            if state is None:
+                continue
+            for seq in range(state.receipted_seq + 1, state.head_seq + 1):
+                assert spool.hash_at(stream, seq), f"{stream} {seq} is gone"
+            if (said := spool.last_receipt(stream)) is not None and state.receipted_seq:
+                receipt = messages.read(messages.parse(said), Receipt)
+                assert (receipt.epoch, receipt.seq) == (state.epoch, state.receipted_seq)
+                self._is_true(receipt, once=True)
+
+    # the lake
+
+    def recovered(self, lake: Lake, ledger: Ledger) -> None:
+        """Right after a start, all that was not durable is cut: what lies below the marks is there."""
+        paths = {(r.stream, r.table): r.path for r in ledger.lake_tables()}
+        for record in ledger.streams():
+            below = [e for e in self._rows_of(record.stream) if e.offset < record.low_water]
+            for (stream, table), expected in self._by_table(below).items():
+                there = versions(lake, paths.get((stream, table)))
+                assert there[: len(expected)] == expected, f"{table} of {stream} below its low-water mark"
+
+    def check_lake(self, lake: Lake, ledger: Ledger) -> None:
+        """Every row that was journaled stands in its table, once, in order, and no other but those that a lake
+        kept of what the journal lost."""
+        paths = {(r.stream, r.table): r.path for r in ledger.lake_tables()}
+        expected = self._by_table(self.book.entries)
+        assert paths.keys() >= expected.keys()
+        for (stream, table), path in paths.items():
+            there = versions(lake, path)
+            twice = [version for version, count in Counter(there).items() if count > 1]
+            assert not twice, f"{table} of {stream}: {twice} stand more than once"
+            wanted = expected.get((stream, table), [])
+            assert self._known(stream, there) == self._known(stream, wanted), f"{table} of {stream}"
+            self.rows_checked += len(there)
+
+    def _known(self, stream: Stream, found: list[Version]) -> list[Version]:
+        """Without those that were lost once: it is not told in which order they came back."""
+        return [v for v in found if (stream, v[0], v[1]) not in self._lost]
+
+    def _rows_of(self, stream: Stream) -> list[Journaled]:
+        return [e for e in self.book.entries if e.named[0] == stream]
+
+    def _by_table(self, entries: Iterable[Journaled]) -> dict[Place, list[Version]]:
+        found: dict[Place, list[Version]] = {}
+        for e in entries:
+            if e.table is not None:
+                stream, epoch, seq = e.named
+                rows = [(epoch, seq, ordinal) for ordinal in range(e.rows)]
+                found.setdefault((stream, e.table), []).extend(rows)
+        return found
+
+
+def versions(lake: Lake, path: str | None) -> list[Version]:
+    """Of a table's rows, as they were committed."""
+    if path is None or lake.schema(path) is None:
+        return []
+    columns = lake.read(path, ["_gc_epoch", "_gc_seq", "_gc_ord"]).to_pydict()
+    return list(zip(columns["_gc_epoch"], columns["_gc_seq"], columns["_gc_ord"], strict=True))

@@ -1,0 +1,180 @@
+"""The simulated world: a hospital, its agent, the air, the centre, and the witness of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+
+from central_ingest.landing.replay import replay
+from protocol.link.memory import NO_FAULTS
+from protocol.names import Stream
+
+from .centre import SITE, Centre, commit_hook
+from .clock import loop
+from .edge import Edge
+from .hospital import Hospital, Plain
+from .link import Air
+
+SETTLE_SECONDS = 4 * 3600.0
+GRACE_SECONDS = 5.0
+MEMORY = Path("/dev/shm")
+
+
+class World:
+    """Use it as a context: its files vanish at the end."""
+
+    def __init__(
+        self,
+        seed: int | str,
+        slugs: tuple[str, ...] = ("his", "lis"),
+        *,
+        spool_bytes_max: int = 1 << 30,
+        keep_receipted_bytes: int = 1 << 20,
+    ) -> None:
+        self.seed = seed
+        self.trace = blake2b(digest_size=16)
+        self.root = Path(tempfile.mkdtemp(prefix="guicang-", dir=MEMORY if MEMORY.is_dir() else None))
+        self.air = Air(random.Random(f"{seed} air").getrandbits(32))
+        self.air.ear = self._hear
+        self.hospital = Hospital(random.Random(f"{seed} hospital"), slugs)
+        self.centre = Centre(self.root / "centre", self.air, random.Random(f"{seed} centre"), self.note)
+        self.witness = self.centre.witness
+        self.edge = Edge(
+            self.root / "edge",
+            self.hospital,
+            self.air,
+            random.Random(f"{seed} edge"),
+            self.note,
+            spool_bytes_max=spool_bytes_max,
+            keep_receipted_bytes=keep_receipted_bytes,
+        )
+        self.edge.opened = self.witness.look_into
+        self._unhook: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> World:
+        self._unhook = commit_hook(self.centre.moment)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unhook()
+        shutil.rmtree(self.root)
+
+    def note(self, what: str) -> None:
+        self.trace.update(f"{loop().time():.6f} {what}\n".encode())
+
+    def _hear(self, client_id: str, topic: str, payload: bytes) -> None:
+        self.note(f"{client_id} {topic} {blake2b(payload, digest_size=8).hexdigest()}")
+        self.witness.hear(client_id, topic, payload)
+
+    # its course
+
+    async def begin(self) -> None:
+        """The centre is there, and the agent is enrolled and runs."""
+        token = self.centre.invite()
+        self.centre.start()
+        await self.edge.enrol(token)
+        self.edge.start()
+
+    async def let(self, seconds: float) -> None:
+        """Time passes."""
+        await asyncio.sleep(seconds)
+        self.check()
+
+    def check(self) -> None:
+        """What must hold at every moment."""
+        for machine in (self.centre, self.edge):
+            if machine.error is not None:
+                raise machine.error
+        if self.edge.spool is not None:
+            self.witness.look_into(self.edge.spool, self.edge.streams)
+
+    async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """No fault any more, nothing changes, a person answers what capture asks: all must arrive."""
+        self.mend()
+        since, until = loop().wall(), loop().time() + seconds
+        while not self._settled(since):
+            assert loop().time() < until, f"not settled after {seconds} s: {self.plight()}"
+            self.edge.confirm()
+            await self.let(GRACE_SECONDS)
+
+    def mend(self) -> None:
+        self.air.faults = NO_FAULTS
+        self.air.start()
+        self.hospital.away.clear()
+        self.hospital.quiet = True
+        self.centre.disk.room = None
+        self.centre.disk.sync_failures = self.centre.disk.truncate_failures = 0
+        self.centre.disk.directory_sync_failures = 0
+        self.centre.lake.plan.clear()
+
+    def _settled(self, since: int) -> bool:
+        spool, lander = self.edge.spool, self.centre.lander
+        if spool is None or lander is None:
+            return False
+        fresh = all((spool.fresh_as_of(stream) or 0) > since for stream in self.edge.streams)
+        return fresh and not lander.backlog_bytes and not lander.pending_rows
+
+    def plight(self) -> str:
+        """Why it does not come to rest."""
+        spool, lander = self.edge.spool, self.centre.lander
+        said: list[object] = []
+        if spool is not None:
+            said += [
+                (s.stream.source, s.epoch, s.head_seq, s.receipted_seq, s.stopped) for s in spool.streams()
+            ]
+        for slug, runner in self.edge.runners.items():
+            said += [(slug, runner.report.fault), runner.report.tables]
+        if lander is not None:
+            said += [lander.backlog_bytes, lander.pending_rows, lander.fault]
+        return repr(said)
+
+    async def end(self) -> None:
+        """Both ends stop in order; then source and lake are compared."""
+        await self.edge.stop()
+        await self.centre.stop()
+        await self.air.aclose()
+        ledger = self.centre.open_ledger()
+        try:
+            assert ledger.parked() == []
+            self.witness.check_lake(self.centre.lake, ledger)
+            paths = {(r.stream, r.table): (r.path, bool(r.key)) for r in ledger.lake_tables()}
+            for slug, name in self.hospital.tables():
+                found = paths.get((Stream(SITE, slug), name))
+                landed = self._landed(*found) if found else Counter()
+                assert landed == self.hospital.standing(slug, name), name
+                self.witness.rows_checked += landed.total()
+        finally:
+            ledger.close()
+
+    async def abandon(self) -> None:
+        """After a failure."""
+        for machine in (self.edge, self.centre):
+            with suppress(BaseException):
+                await machine.stop()
+        await self.air.aclose()
+
+    def _landed(self, path: str, keyed: bool) -> Counter[Plain]:
+        """As `Hospital.standing` gives it."""
+        changes = self.centre.lake.read(path)
+        rows = replay(changes, keyed)
+        columns = sorted(name for name in changes.column_names if not name.startswith("_gc_"))
+        values = ([(c, _value(row, c)) for c in columns] for row in rows)
+        return Counter(tuple(pair for pair in one if pair[1] is not None) for one in values)
+
+
+def _value(row: dict[str, object], column: str) -> object:
+    for entry in row["_gc_aside"] or []:  # type: ignore[attr-defined]
+        if entry["column"] == column:
+            large = entry["reason"] == "large"
+            return entry["reason"], entry["sha256"] if large else entry["original"]
+    return row[column]
