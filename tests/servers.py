@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 START_SECONDS_MAX = 10.0
+SHARED = Path(__file__).parents[2] / "shared" / "datasets"
+"""Public data sets beside the repository."""
 _SBIN = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -29,6 +31,15 @@ def require_server(program: str) -> str:
         if os.environ.get("GUICANG_REQUIRE_SERVERS") == "1":
             pytest.fail(f"{program} is not installed, and GUICANG_REQUIRE_SERVERS=1")
         pytest.skip(f"{program} is not installed")
+    return path
+
+
+def require_dataset(path: Path) -> Path:
+    """`path`, a file of the data sets beside the repository, or skip (fail where servers are required)."""
+    if not path.exists():
+        if os.environ.get("GUICANG_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"{path.name} of the shared datasets is missing, and GUICANG_REQUIRE_SERVERS=1")
+        pytest.skip(f"{path.name} of the shared datasets is missing")
     return path
 
 

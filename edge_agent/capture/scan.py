@@ -12,6 +12,7 @@ from typing import Protocol
 from protocol import canonical
 from protocol.change import Op
 from protocol.errors import Rejected
+from protocol.limits import GROUP_BYTES_MAX
 from protocol.schema import TableSchema
 
 from ..batching import Changes
@@ -30,7 +31,7 @@ class ScanSettings:
     than `deletion_share_max` of the table."""
 
     page_rows: int = 10_000
-    page_bytes: int = 16 << 20
+    page_bytes: int = GROUP_BYTES_MAX
     deletion_share_max: float = 0.3
     deletion_rows_min: int = 1_000
 

@@ -20,6 +20,7 @@ import edge_agent.config
 from edge_agent import platform
 from protocol.topics import CENTRE
 
+from ..servers import require_server
 from .test_docs import OPERATING, keys_of
 
 ROOT = Path(__file__).parents[2]
@@ -114,9 +115,7 @@ def test_a_variable_that_is_set_is_a_key(drop_in: Path) -> None:
 
 @units
 def test_systemd_understands_the_unit_and_finds_it_closed(unit: Path, tmp_path: Path) -> None:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("systemd-analyze is not installed")
+    program = require_server("systemd-analyze")
     copy = tmp_path / unit.name
     # It asks whether the program exists, and here it need not.
     copy.write_text(re.sub(r"/opt/guicang/bin/\S+", "/bin/true", unit.read_text("utf-8")), "utf-8")

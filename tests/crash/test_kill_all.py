@@ -25,9 +25,8 @@ import pytest
 from demo.stage import Stage, wait_for
 from tests.compare import compare
 from tests.crash.scripted import Chinook, Exports, Net
-from tests.servers import Mosquitto, require_server
+from tests.servers import SHARED, Mosquitto, require_dataset, require_server
 
-SHARED = Path(__file__).parents[3] / "shared" / "datasets"
 CHINOOK = SHARED / "sampledb-chinook" / "Chinook_Sqlite.sqlite"
 OMOP = SHARED / "eunomia-synthea27nj" / "Synthea27Nj_5.4.zip"
 SEED = int(os.environ.get("GUICANG_SEED", "20261123"))
@@ -37,22 +36,14 @@ EDITED_FILES = ["PERSON.csv", "CONDITION_OCCURRENCE.csv", "PROVIDER.csv"]
 SETTLE_SECONDS = 120.0
 
 
-def _dataset(path: Path) -> Path:
-    if not path.exists():
-        if os.environ.get("GUICANG_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{path.name} of the shared datasets is missing")
-        pytest.skip(f"{path.name} of the shared datasets is missing")
-    return path
-
-
 class Region:
     """Hospital, both ends and a broker of their own, each a process that can be killed."""
 
     def __init__(self, root: Path, rng: random.Random) -> None:
         self.database, self.folder = root / "his.db", root / "exports"
-        shutil.copyfile(_dataset(CHINOOK), self.database)
+        shutil.copyfile(require_dataset(CHINOOK), self.database)
         self.folder.mkdir()
-        with zipfile.ZipFile(_dataset(OMOP)) as archive:
+        with zipfile.ZipFile(require_dataset(OMOP)) as archive:
             for name in archive.namelist():
                 if name.endswith(".csv") and "/" not in name:
                     archive.extract(name, self.folder)

@@ -15,7 +15,9 @@ from edge_agent.sources.sql import SqlSource
 from protocol.canonical import encode_rows
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import TableName
+from tests.servers import SHARED, require_dataset
 
+CHINOOK = SHARED / "sampledb-chinook" / "Chinook_Sqlite.sqlite"
 VISIT = TableName(None, None, "visit")
 WIDE = PageLimits(1_000_000, 1 << 30)
 KEYED = "CREATE TABLE visit(id INTEGER PRIMARY KEY, name TEXT)"
@@ -272,15 +274,8 @@ def test_an_address_that_cannot_be_used_is_named_not_shown(url: str) -> None:
     assert "pass-word" not in str(caught.value)
 
 
-def _chinook() -> Path | None:
-    found = sorted((Path(__file__).parents[4].parent / "shared" / "datasets").glob("**/*hinook*.sqlite"))
-    return found[0] if found else None
-
-
-@pytest.mark.skipif(_chinook() is None, reason="the Chinook sample database is not beside this repository")
 def test_chinook_reads_back_row_by_row() -> None:
-    path = _chinook()
-    assert path is not None
+    path = require_dataset(CHINOOK)
     plain = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     source = SqlSource("chinook", f"sqlite:///{path}", statement_seconds_max=60.0)
     infos = source.inventory()
