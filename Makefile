@@ -21,8 +21,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Whole files go to two workers, in the order of the tree: the long tests of tests/crash begin early.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # make crash MINUTES=5 lives through random histories for 5 minutes; non-zero if a promise was broken.
 crash: setup
