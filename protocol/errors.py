@@ -7,7 +7,8 @@ patient data has no way into a message (promise 6 asks that someone is told; pro
 
 from __future__ import annotations
 
-from .catalogue import CATALOGUE, Advice, Blame
+from .advice import Advice, Blame
+from .catalogue import CATALOGUE
 
 __all__ = ["CATALOGUE", "Advice", "Blame", "Fault", "Permanent", "Rejected", "Transient"]
 

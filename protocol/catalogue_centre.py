@@ -1,0 +1,142 @@
+"""The catalogue's sentences about what travels and about the centre: link, refused bytes, journal, landing.
+
+Part of `catalogue`, from which everybody reads them.
+"""
+
+from __future__ import annotations
+
+from .advice import Advice, Blame
+
+_L, _R = Blame.LOCAL, Blame.REMOTE
+
+OF_THE_CENTRE: dict[str, Advice] = {
+    # 4xxx: link and messages
+    "GC-4001": Advice(
+        _R,
+        "There is no connection to the broker {broker} ({reason}).",
+        "Check the line and the address; everything is kept here and sent when it is back.",
+        "与消息代理 {broker} 的连接中断（{reason}）。",
+        "请检查线路和地址；数据保存在本地，恢复后自动发送。",
+    ),
+    "GC-4002": Advice(
+        _R,
+        "The broker {broker} refuses us ({reason}).",
+        "Check user, password and certificates with the data centre.",
+        "消息代理 {broker} 拒绝连接（{reason}）。",
+        "请与数据中心核对用户名、密码和证书。",
+    ),
+    "GC-4003": Advice(
+        _R,
+        "The centre is away; everything is kept here until it is back.",
+        "Nothing to do here; if it stays so, call the data centre.",
+        "数据中心暂不在线，数据保存在本地。",
+        "本地无需处理；如长时间如此，请联系数据中心。",
+    ),
+    "GC-4004": Advice(
+        _R,
+        "A message is not what its sender must send ({reason}).",
+        "It was refused and counted; look at the sender if it repeats.",
+        "收到不合规的消息（{reason}）。",
+        "已拒绝并计数；如反复出现，请检查发送方。",
+    ),
+    # 5xxx: bytes that are refused, at either end
+    "GC-5001": Advice(
+        _R,
+        "These bytes are no envelope of ours ({reason}).",
+        "They were refused and counted; look at the sender if it repeats.",
+        "该数据不是有效的信封（{reason}）。",
+        "已拒绝并计数；如反复出现，请检查发送方。",
+    ),
+    "GC-5002": Advice(
+        _R,
+        "The signature does not fit.",
+        "It was refused and counted; see that the sender holds the key it was enrolled with.",
+        "签名不符。",
+        "已拒绝并计数；请确认发送方持有注册时的密钥。",
+    ),
+    "GC-5003": Advice(
+        _R,
+        "The sender {agent} is not on the roster or was revoked.",
+        "If it should send, invite its site anew.",
+        "发送方 {agent} 不在名册中或已被吊销。",
+        "如应允许其发送，请重新邀请该机构。",
+    ),
+    "GC-5004": Advice(
+        _R,
+        "No grant lets this agent send {site}/{source} in epoch {epoch}.",
+        "It was refused and counted; the agent asks for a grant by itself.",
+        "该代理无权在任期 {epoch} 内发送 {site}/{source}。",
+        "已拒绝并计数；代理会自行申请授权。",
+    ),
+    "GC-5005": Advice(
+        _R,
+        "The envelope cannot be opened ({reason}).",
+        "The stream's landing is parked; its envelopes stay in the journal. Check the site's sealing key.",
+        "信封无法打开（{reason}）。",
+        "该数据流已暂停入库，信封保留在日志中；请检查该机构的密封密钥。",
+    ),
+    "GC-5006": Advice(
+        _R,
+        "The content is not what its kind must be ({reason}).",
+        "It was set aside with its coordinates; look at the sender's version.",
+        "内容与其类型不符（{reason}）。",
+        "已连同坐标搁置；请检查发送方版本。",
+    ),
+    "GC-5007": Advice(
+        _R,
+        "A size exceeds its bound ({reason}).",
+        "It was refused before anything was inflated.",
+        "大小超出限制（{reason}）。",
+        "已在解压之前拒绝。",
+    ),
+    # 6xxx: journal, landing, ledger
+    "GC-6001": Advice(
+        _L,
+        "The journal at {path} cannot be written ({reason}).",
+        "Free disk space; until then no receipts are given and the agents keep their data.",
+        "日志 {path} 无法写入（{reason}）。",
+        "请释放磁盘空间；在此之前不发回执，各代理保留数据。",
+    ),
+    "GC-6002": Advice(
+        _L,
+        "The journal is damaged at offset {offset} ({reason}).",
+        "The bytes were set aside. Check the disk, and have the sources read anew (`edge-agent snapshot`).",
+        "日志在偏移 {offset} 处损坏（{reason}）。",
+        "该段数据已搁置。请检查磁盘，并在各前置机运行 `edge-agent snapshot` 重新采集。",
+    ),
+    "GC-6003": Advice(
+        _L,
+        "The table {table} is parked: {reason}.",
+        "Its data waits in the journal. Mend the cause and restart the daemon; the other tables go on.",
+        "表 {table} 已暂停入库：{reason}。",
+        "数据保留在日志中；请排除原因后重启服务，其他表不受影响。",
+    ),
+    "GC-6004": Advice(
+        _L,
+        "A column of {table} changed its type in a way that the lake cannot hold in one column.",
+        "The table is parked with its data in the journal; the other tables go on.",
+        "表 {table} 的列类型变化无法存入同一列。",
+        "该表已暂停入库，数据保留在日志中；其他表不受影响。",
+    ),
+    "GC-6005": Advice(
+        _L,
+        "The lake at {path} cannot be written ({reason}).",
+        "Free disk space or mend the store; landing goes on by itself afterwards.",
+        "数据湖 {path} 无法写入（{reason}）。",
+        "请释放空间或修复存储；之后会自动继续入库。",
+    ),
+    "GC-6006": Advice(
+        _L,
+        "The commit {version} of {table} is damaged.",
+        "It was cut and is landed again from the journal; check the disk.",
+        "表 {table} 的提交 {version} 已损坏。",
+        "已截去并将从日志重新入库；请检查磁盘。",
+    ),
+    "GC-6007": Advice(
+        _L,
+        "The query cannot be run ({reason}).",
+        "Run `central-ingest tables` for the names to use.",
+        "查询无法执行（{reason}）。",
+        "请用 `central-ingest tables` 查看可用的名称。",
+    ),
+}
