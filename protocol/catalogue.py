@@ -161,6 +161,13 @@ _HERE: dict[str, Advice] = {
         "文件 {file} 仍在写入中。",
         "无需处理：静止后即会读取。",
     ),
+    "GC-2030": Advice(
+        _R,
+        "The table {table} cannot be read whole and exactly ({reason}), so it is not read.",
+        "Ask the DBA to lift what stands in the way, or leave the table out with `exclude`; the others go on.",
+        "表 {table} 无法完整且精确地读取（{reason}），因此不予采集。",
+        "请联系 DBA 消除该限制，或用 exclude 排除该表；其他表不受影响。",
+    ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
         _L,

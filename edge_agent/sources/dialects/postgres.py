@@ -202,6 +202,9 @@ class Postgres(Dialect):
             return "the driver is not installed (the extra edge-postgres)"
         if not url.database:
             return "it must name a database, as in postgresql://account@host/database"
+        return self.check_options(url)
+
+    def check_options(self, url: URL) -> str | None:
         if set(url.query) - _OPTIONS or not all(isinstance(v, str) for v in url.query.values()):
             return f"of its options only these are known: {', '.join(sorted(_OPTIONS))}"
         return None
@@ -223,10 +226,9 @@ class Postgres(Dialect):
         }
         connection = psycopg2.connect(**named)
         try:
-            if connection.server_version < VERSION_MIN:
-                raise psycopg2.NotSupportedError
             connection.autocommit = True
             with connection.cursor() as cursor:
+                self.refuse_older(cursor)
                 cursor.execute(_SESSION)
                 cursor.execute(_SEARCH_PATH)
                 cursor.execute("SELECT oid FROM pg_catalog.pg_type")
@@ -237,6 +239,13 @@ class Postgres(Dialect):
             connection.close()
             raise
         return connection
+
+    def refuse_older(self, cursor: Any) -> None:
+        """Raise NotSupportedError for a server that is too old."""
+        import psycopg2
+
+        if cursor.connection.server_version < VERSION_MIN:
+            raise psycopg2.NotSupportedError
 
     def usable(self, connection: Any) -> bool:
         return bool(connection.closed == 0)
