@@ -203,9 +203,18 @@ class Agent:
             case "snapshot":
                 for table in tables if request.table else [None]:
                     runner.want_snapshot(table)
+            case "confirm" if request.table is None:
+                self._accept_folder(request.source, runner)
             case "confirm":
                 for table in tables:
                     runner.confirm(table)
+
+    def _accept_folder(self, slug: str, runner: Runner) -> None:
+        """Says nothing of any deletion: the tables that are missing in it ask for themselves."""
+        if isinstance(runner.source, FilesSource):
+            self._state.forget_folder_identity(slug)
+            runner.source.accept()
+            runner.hint()
 
     def _named(self, runner: Runner, name: str | None) -> list[TableName]:
         known = {t.table for t in self._spool.tables(runner.stream)} | set(runner.report.tables)

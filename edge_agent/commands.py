@@ -16,13 +16,14 @@ from rich.markup import escape
 
 from protocol import VERSION
 from protocol.enrolment import Token
-from protocol.errors import Fault, Permanent
+from protocol.errors import Fault, Permanent, Rejected
 
 from . import config as configuration
 from . import control, platform, sample
 from .config import Config
 from .identity import StateDir
 from .sources.registry import open_source
+from .sources.settings import SqlSettings
 from .sources.source import Source, TableInfo, Way
 
 EX_USAGE, EX_CONFIG = 64, 78
@@ -184,11 +185,16 @@ def snapshot(
 @app.command()
 def confirm(
     source: Annotated[str, typer.Argument(help="数据源代号 source")],
-    table: Annotated[str, typer.Argument(help="表名 table")],
     config: ConfigOption,
+    table: Annotated[
+        str | None, typer.Argument(help="表名 table; 省略则确认文件夹本身 the folder itself if left out")
+    ] = None,
 ) -> None:
-    """确认大量删除属实 Confirm that a mass deletion is meant."""
-    _request(configuration.load(config), control.Request("confirm", source, table))
+    """确认大量删除或文件夹变更属实 Confirm that a mass deletion, or another or emptied folder, is meant."""
+    loaded = configuration.load(config)
+    if table is None and isinstance(loaded.sources.get(source), SqlSettings):
+        raise typer.BadParameter("数据库须指明表名 name the table: a database has no folder to confirm")
+    _request(loaded, control.Request("confirm", source, table))
 
 
 @app.command()
@@ -228,12 +234,13 @@ def _look(loaded: Config, slug: str, *, quiet: bool) -> list[TableInfo]:
 
 
 def _check(loaded: Config, slug: str) -> list[dict[str, Any]]:
-    from .capture.runner import is_included
+    from .capture.included import is_included, unmatched
 
     settings = loaded.sources[slug]
     source = _open(loaded, slug)
     try:
-        return [
+        infos = source.inventory()
+        found = [
             {
                 "source": slug,
                 "table": str(info.name),
@@ -241,10 +248,26 @@ def _check(loaded: Config, slug: str) -> list[dict[str, Any]]:
                 "rows_estimate": info.rows_estimate,
                 **_way(source, info),
             }
-            for info in source.inventory()
+            for info in infos
         ]
     finally:
         source.close()
+    missing = unmatched(settings, [info.name for info in infos])
+    return found + [_matches_nothing(slug, pattern) for pattern in missing]
+
+
+def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
+    fault = Rejected("GC-2044", source=slug, pattern=pattern)
+    return {
+        "source": slug,
+        "table": pattern,
+        "included": True,
+        "rows_estimate": None,
+        "way": None,
+        "key": [],
+        "guarantee": None,
+        "fault": f"{fault.code} {fault.what}",
+    }
 
 
 def _way(source: Source, info: TableInfo) -> dict[str, Any]:

@@ -8,7 +8,7 @@ The fields are a contract (docs/operating.md); fields may be added.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ FORMAT = 1
 STALE_SECONDS_MIN = 60.0
 """A source is stale when its freshness is older than this and than ten of its scan intervals."""
 FAULTS_SHOWN = 20
-PASSING = frozenset({"GC-2014"})
+PASSING = frozenset({"GC-2014", "GC-2041"})
 """Faults that pass by themselves: shown, but no alarm. Should one last, the source goes stale."""
 
 
@@ -67,7 +67,7 @@ class Health:
         freshness = None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6)
         facts = self._facts["sources"][slug]
         tables = runner.report.tables.copy()  # capture adds to it meanwhile, on another thread
-        faults = _faults(tables)
+        faults = _faults(tables) + _unmatched(runner.report.unmatched)
         serious = [f for f in faults if f["code"] not in PASSING]
         code = self._courier.refused.get(slug)
         stale = freshness is None or freshness > max(STALE_SECONDS_MIN, 10 * facts["interval_seconds"])
@@ -105,6 +105,11 @@ def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
 
 def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
     return [{"table": str(name), **(_json(t.fault) or {})} for name, t in tables.items() if t.fault]
+
+
+def _unmatched(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """In place of a table's name stands the pattern that fits none."""
+    return [{"table": fault.facts["pattern"], **fault.as_json()} for fault in faults]
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:

@@ -122,6 +122,10 @@ class StateDir:
         path.parent.mkdir(parents=True, exist_ok=True)
         platform.write_atomically(path, identity.encode())
 
+    def forget_folder_identity(self, slug: str) -> None:
+        """What is there next counts."""
+        (self.root / "sources" / f"{slug}.identity").unlink(missing_ok=True)
+
 
 class Grants:
     """One spare grant per source, as the centre signed it."""

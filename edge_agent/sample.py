@@ -56,6 +56,7 @@ _TABLE = """\
 _SQL = (
     """\
 # statement_seconds_max = 1.0    # 会阻塞写入时单条语句的时限 for a statement that makes writers wait
+# answer_seconds_max = 600.0     # 数据库多久不应答即断开重连 silence after which a connection is given up
 # 地址含密码时，用以下之一代替 url。 For an address with a password, one of these instead of url. 例 For example:
 #   url_file = "/etc/guicang/his.url"
 #   url_env = "HIS_URL"

@@ -72,10 +72,10 @@ _HERE: dict[str, Advice] = {
     ),
     "GC-2002": Advice(
         _R,
-        "The table {table} of {source} is gone.",
-        "If it was dropped on purpose take it out of `include`; what was captured stays at the centre.",
-        "数据源 {source} 的表 {table} 已不存在。",
-        "如为有意删除，请将其从 include 中移除；已采集的数据仍保留在中心。",
+        "The table {table} of {source} is gone, or the account no longer sees it.",
+        "Put it back or ask the DBA for SELECT; meant: take it out of `include`, or `confirm` it. Nothing was deleted.",
+        "数据源 {source} 的表 {table} 已不存在，或账号已无权查看。",
+        "请恢复该表或申请 SELECT 权限；如为有意删除，请将其从 include 移除或执行 confirm。数据未作删除。",
     ),
     "GC-2003": Advice(
         _R,
@@ -121,10 +121,10 @@ _HERE: dict[str, Advice] = {
     ),
     "GC-2009": Advice(
         _R,
-        "The folder of {source} has vanished, is empty or is another file system than before.",
-        "Mount it again. Nothing was taken for deleted.",
-        "数据源 {source} 的文件夹消失、为空或不是原来的文件系统。",
-        "请重新挂载；系统未将任何内容视为删除。",
+        "The folder of {source} has vanished or is empty.",
+        "Mount it again; nothing was taken for deleted. If it was emptied on purpose: `edge-agent confirm {source}`.",
+        "数据源 {source} 的文件夹消失或为空。",
+        "请重新挂载；系统未将任何内容视为删除。如为有意清空，运行 `edge-agent confirm {source}`。",
     ),
     "GC-2010": Advice(
         _R,
@@ -161,12 +161,40 @@ _HERE: dict[str, Advice] = {
         "文件 {file} 仍在写入中。",
         "无需处理：静止后即会读取。",
     ),
-    "GC-2030": Advice(
+    "GC-2040": Advice(
         _R,
-        "The table {table} cannot be read whole and exactly ({reason}), so it is not read.",
-        "Ask the DBA to lift what stands in the way, or leave the table out with `exclude`; the others go on.",
-        "表 {table} 无法完整且精确地读取（{reason}），因此不予采集。",
-        "请联系 DBA 消除该限制，或用 exclude 排除该表；其他表不受影响。",
+        "The source {source} refuses the agent's account ({reason}).",
+        "Correct the address (`url_file` is read anew at each attempt) or ask the DBA; the agent keeps trying.",
+        "数据源 {source} 拒绝了代理的账号（{reason}）。",
+        "请更正地址中的账号或密码（每次重试都会重新读取 url_file），或联系 DBA；代理会一直重试。",
+    ),
+    "GC-2041": Advice(
+        _R,
+        "Another session keeps the table {table} of {source} locked, so it could not be read.",
+        "Nothing to do if that passes; if not, ask the DBA who holds the lock. The other tables go on.",
+        "数据源 {source} 的表 {table} 被其他会话锁定，暂时无法读取。",
+        "短时锁定无需处理；如持续出现，请 DBA 查明持锁会话。其他表不受影响。",
+    ),
+    "GC-2042": Advice(
+        _R,
+        "Reading {table} of {source} was cancelled, or took longer than a statement may.",
+        "See whether the database is overloaded, give the table a key, or raise `answer_seconds_max`.",
+        "读取数据源 {source} 的表 {table} 时语句被取消或超时。",
+        "请检查数据库负载，为该表指定主键，或调大 answer_seconds_max。",
+    ),
+    "GC-2044": Advice(
+        _L,
+        "The pattern `{pattern}` in `include` of {source} matches no table that exists.",
+        "Correct it (`edge-agent check {source}` lists the tables), or take it out until there is such a table.",
+        "数据源 {source} 的 include 中的 `{pattern}` 没有匹配到任何表。",
+        "请更正（`edge-agent check {source}` 列出各表），或先将其移除，待有该表时再加入。",
+    ),
+    "GC-2045": Advice(
+        _R,
+        "The folder of {source} is another folder, or lies on another file system, than before.",
+        "Mount the right one. If this is it, mounted anew: `edge-agent confirm {source}`.",
+        "数据源 {source} 的文件夹已不是原来的文件夹，或所在文件系统已改变。",
+        "请挂载正确的文件夹；如确为原文件夹重新挂载，运行 `edge-agent confirm {source}`。",
     ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
@@ -217,6 +245,13 @@ _HERE: dict[str, Advice] = {
         "If another machine took over, stop this one; otherwise a new grant follows by itself.",
         "数据源 {source} 的任期 {epoch} 已被中心以更新的任期取代。",
         "如已由其他机器接管，请停止本机；否则会自动获得新的授权。",
+    ),
+    "GC-3008": Advice(
+        _L,
+        "The spool at {path} was written by a newer version of this program.",
+        "Run that version again; nothing was changed. An older one cannot know what stands there.",
+        "本地缓冲 {path} 由更新版本的程序写入。",
+        "请换回该版本运行；未改动任何内容，旧版本无法识别其格式。",
     ),
     # 7xxx: enrolment
     "GC-7001": Advice(

@@ -9,10 +9,10 @@ the stream's head: that is what freshness is told from (landing.md §1a).
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from protocol.errors import Fault, Rejected, Transient
@@ -27,8 +27,10 @@ from ..spool.records import TableState
 from ..spool.spool import Spool
 from . import snapshot
 from .facts import Facts
+from .included import is_included, unmatched
 from .index import IndexDamaged, IndexFiles
 from .inventory import inventory_marks
+from .lane import Lane
 from .phases import Phase
 from .ranges import RangeScan
 from .scan import Pass, Scan, ScanSettings
@@ -38,9 +40,14 @@ from .writer import StreamWriter
 log = logging.getLogger("edge.capture")
 
 RETRY_SECONDS_MAX = 60.0
+CLOSE_SECONDS_MAX = 10.0
 INVENTORY_SECONDS = 86_400.0
 BACKFILL_BACKLOG_BYTES = 8 << 20
 """A snapshot reads on only while less than this waits to be sent: a live change is never far behind."""
+SLOW = frozenset({"GC-2007", "GC-2041", "GC-2042"})
+"""Faults of a table that is locked or takes too long: each attempt costs the others that time."""
+SLOW_REST_FACTOR = 10.0
+SLOW_REST_SECONDS_MAX = 3_600.0
 ASKED_FOR = "asked for"
 DAMAGED = "index damaged"
 
@@ -61,16 +68,16 @@ class Report:
 
     tables: dict[TableName, TableReport] = field(default_factory=dict)
     fault: Fault | None = None
+    unmatched: list[Fault] = field(default_factory=list)
+    """One for each pattern of `include` that fits nothing."""
     paused: bool = False
     last_pass: int | None = None
 
 
-def is_included(settings: SqlSettings | FilesSettings, name: TableName) -> bool:
-    """Whether the operator's list names the table: an include pattern fits, and no exclude pattern."""
-    text = str(name)
-    return any(fnmatch.fnmatchcase(text, p) for p in settings.include) and not any(
-        fnmatch.fnmatchcase(text, p) for p in settings.exclude
-    )
+def retry_seconds(failures: int) -> float:
+    """How long to wait after so many failures in a row of the whole source."""
+    doubled: int = 2 ** min(failures, 16)  # an outage of days has thousands of them
+    return min(RETRY_SECONDS_MAX, float(doubled))
 
 
 class Runner:
@@ -100,9 +107,11 @@ class Runner:
         self._tokens: dict[TableName, str] = {}
         self._wanted_snapshots: dict[TableName, str] = {}
         self._confirmed: set[TableName] = set()
+        self._rest_until: dict[TableName, float] = {}
         self._inventory_at: float | None = None
         self._included: frozenset[TableName] = frozenset()
         self._wake = asyncio.Event()
+        self._lane = Lane(slug)
         self._scan = ScanSettings(
             page_rows=settings.page_rows,
             deletion_share_max=settings.deletion_share_max,
@@ -132,23 +141,31 @@ class Runner:
         """Until cancelled."""
         failures = 0
         while True:
-            pause = self._settings.scan_interval_seconds
             self._wake.clear()
-            try:
-                await self.go_round()
-                self.report.fault, failures = None, 0
-            except Fault as fault:
-                self._note_source_fault(fault)
-                failures += 1
-                pause = min(RETRY_SECONDS_MAX, 2.0**failures)
+            failures = 0 if await self.attempt() else failures + 1
+            pause = retry_seconds(failures) if failures else self._settings.scan_interval_seconds
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
             except TimeoutError:
                 continue
 
+    async def attempt(self) -> bool:
+        """One pass whose faults all end in the report; whether the source as a whole could be read."""
+        try:
+            await self.go_round()
+        except Fault as fault:
+            self._note_source_fault(fault)
+            return False
+        self.report.fault = None
+        return True
+
     async def close(self) -> None:
+        """Whatever still runs at the source is broken off first; a disk that hangs for good is left behind."""
         if self.source is not None:
-            await asyncio.to_thread(self.source.close)
+            self.source.interrupt()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lane.run(self.source.close), CLOSE_SECONDS_MAX)
+        self._lane.end()
 
     def _note_source_fault(self, fault: Fault) -> None:
         if self.report.fault is None or self.report.fault.code != fault.code:
@@ -162,7 +179,11 @@ class Runner:
             self._begin_epoch(epoch)
         started = self._wall()
         source = await self._opened()
-        infos = await asyncio.to_thread(source.inventory)
+        infos = await self._lane.run(source.inventory)
+        known = {info.name for info in infos} | {state.table for state in self._spool.tables(self.stream)}
+        self.report.unmatched = [
+            Rejected("GC-2044", source=self.slug, pattern=p) for p in unmatched(self._settings, known)
+        ]
         included = [info for info in infos if is_included(self._settings, info.name)]
         if not included and not self._spool.tables(self.stream):
             await self._take_inventory(infos, frozenset())
@@ -184,12 +205,13 @@ class Runner:
         self._epoch = epoch
         self._tokens.clear()
         self._wanted_snapshots.clear()
+        self._rest_until.clear()
         self._inventory_at = None
         self.report.tables.clear()
 
     async def _opened(self) -> Source:
         if self.source is None:
-            self.source = await asyncio.to_thread(self._open_source)
+            self.source = await self._lane.run(self._open_source)
         return self.source
 
     def _writer(self) -> StreamWriter:
@@ -201,12 +223,18 @@ class Runner:
         """One pass over one table; False where it could not be completed. Only this table's faults end here."""
         report = self.report.tables.setdefault(info.name, TableReport())
         report.rows_estimate = info.rows_estimate
+        if self._rests(info.name):
+            return False
+        begun = time.monotonic()
         try:
             await self._scan_table(source, info.name, report)
         except Rejected as fault:
             if report.fault is None or report.fault.code != fault.code:
                 log.warning("%s: %s", self.slug, fault)
             report.fault = fault
+            if fault.code in SLOW:
+                rest = min(SLOW_REST_SECONDS_MAX, SLOW_REST_FACTOR * (time.monotonic() - begun))
+                self._rest_until[info.name] = time.monotonic() + rest
             return False
         except IndexDamaged:
             log.warning("%s: index of a table is damaged; it is read anew", self.slug)
@@ -215,16 +243,21 @@ class Runner:
         report.fault = None
         return True
 
+    def _rests(self, name: TableName) -> bool:
+        """Whether a slow table waits, so that the others need not wait for it; unless a person asks for it."""
+        until = self._rest_until.get(name, 0.0)
+        return time.monotonic() < until and name not in self._wanted_snapshots.keys() | self._confirmed
+
     async def _scan_table(self, source: Source, name: TableName, report: TableReport) -> None:
-        token = await asyncio.to_thread(source.token, name)
+        token = await self._lane.run(source.token, name)
         quiet = token is not None and token == self._tokens.get(name)
         if quiet and name not in self._wanted_snapshots.keys() | self._confirmed:
             return
         self._tokens.pop(name, None)
-        schema = await asyncio.to_thread(source.describe, name)
+        schema = await self._lane.run(source.describe, name)
         resumed = True
         while resumed:  # what an interrupted pass had read is as old as that: a scan of now follows it
-            one = await asyncio.to_thread(self._begin, source, schema)
+            one = await self._lane.run(self._begin, source, schema)
             resumed = one.facts.under_way
             await self._go_through(source, one, report)
         report.phase = Phase.FOLLOW.value
@@ -240,7 +273,7 @@ class Runner:
             while not await self._step(scan, backfill=one.snapshot):
                 if one.facts.progress is not None:
                     report.rows = one.facts.progress.rows
-        await asyncio.to_thread(self._end, one)
+        await self._lane.run(self._end, one)
         self._confirmed.discard(one.schema.table)
 
     def _begin(self, source: Source, schema: TableSchema) -> Pass:
@@ -299,7 +332,7 @@ class Runner:
         while backfill and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # receipts shrink it on the courier's word; there is nothing to wait on
         begun = time.monotonic()
-        done = await asyncio.to_thread(scan.step)
+        done = await self._lane.run(scan.step)
         worked = time.monotonic() - begun
         await asyncio.sleep(worked * (1 / self._settings.duty_share_max - 1))
         return done
@@ -319,7 +352,7 @@ class Runner:
             self._tokens.pop(state.table, None)
             report = self.report.tables.setdefault(state.table, TableReport(state.phase))
             if state.table in self._confirmed:
-                await asyncio.to_thread(self._drop, state)
+                await self._lane.run(self._drop, state)
                 self._confirmed.discard(state.table)
                 report.phase, report.fault = Phase.GONE.value, None
                 continue
@@ -342,5 +375,5 @@ class Runner:
         group = writer.group()
         for mark in inventory_marks(infos, included, self._wall()):
             group.mark(mark)
-        await asyncio.to_thread(writer.commit, group)
+        await self._lane.run(writer.commit, group)
         self._inventory_at, self._included = now, frozenset(names)

@@ -80,6 +80,13 @@ class FilesSource:
         """The folder's identity since files were first seen in it; to be kept across processes."""
         return self._folder.identity
 
+    def accept(self) -> None:
+        """The folder is meant as it is now, be it another one than before, or empty. From any thread."""
+        self._folder.accept()
+
+    def interrupt(self) -> None:
+        """A read from a disk cannot be broken off; each is short."""
+
     def close(self) -> None:
         self._columns.clear()
 

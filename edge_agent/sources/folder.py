@@ -1,9 +1,10 @@
 """A folder as a source sees it: which files count, and whether it is still the same folder.
 
 A share that dropped looks like an empty folder, and an empty folder looks like a mass deletion. So a folder
-that is missing, is another one than before, or has lost all its files is an outage (GC-2009), never a
-change. A file counts once it has rested; one that counted before stays in the list while it is rewritten.
-Nothing is written, locked, renamed or deleted here, and no file is opened.
+that is missing or has lost all its files (GC-2009), or is another one than before (GC-2045), is an outage,
+never a change, until a person accepts it as it is. A file counts once it has rested; one that counted before
+stays in the list while it is rewritten. Nothing is written, locked, renamed or deleted here, and no file is
+opened.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Folder:
         self._counted: dict[str, Path] = {}
 
     def scan(self) -> list[FoundFile]:
-        """The files that count, sorted by name. Transient GC-2001 (unreadable), GC-2009 (not the folder)."""
+        """The files that count, sorted by name. Transient GC-2001 (unreadable), GC-2009, GC-2045 (not the folder)."""
         identity = self._check_root()
         try:
             found = [self._found(name, path) for name, path in self._walk(self._root, "")]
@@ -124,14 +125,20 @@ class Folder:
         except OSError:
             raise Transient("GC-2001", source=self._slug, reason="the folder cannot be read") from None
 
+    def accept(self) -> None:
+        """The folder is meant as it is now, be it another one, or empty."""
+        self.identity = None
+
     def _check_root(self) -> str:
         try:
             status = self._root.stat()
         except OSError:
             raise Transient("GC-2009", source=self._slug) from None
         identity = f"{status.st_dev}:{status.st_ino}"
-        if not stat.S_ISDIR(status.st_mode) or self.identity not in (None, identity):
+        if not stat.S_ISDIR(status.st_mode):
             raise Transient("GC-2009", source=self._slug)
+        if self.identity not in (None, identity):
+            raise Transient("GC-2045", source=self._slug)
         return identity
 
     def _walk(self, folder: Path, above: str) -> Iterator[tuple[str, Path]]:

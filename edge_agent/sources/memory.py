@@ -168,6 +168,9 @@ class MemorySource:
         for start in range(0, len(rows), SLICE_ROWS):
             yield _as_rows(schema, rows[start : start + SLICE_ROWS])
 
+    def interrupt(self) -> None:
+        """Nothing here takes long."""
+
     def close(self) -> None:
         self._tables.clear()
 

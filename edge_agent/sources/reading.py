@@ -7,7 +7,7 @@ It knows no table, no schema and no fault: `SqlSource` turns the driver's errors
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import sqlalchemy
@@ -34,12 +34,15 @@ class Reading:
         dialect: Dialect,
         driver_error: type[Exception],
         clock: Callable[[], float],
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """`waiting()` bounds how long an answer of the server may take."""
         self._connection = connection
         self._raw = raw
         self._dialect = dialect
         self._driver_error = driver_error
         self._clock = clock
+        self._waiting = waiting
         self._deadline: float | None = None
 
     def limit(self, seconds: float) -> None:
@@ -70,11 +73,12 @@ class Reading:
             yield lambda count: self._translated(lambda: cursor.fetchmany(count))
         finally:
             if self._dialect.usable(self._raw):
-                cursor.close()
+                self._translated(cursor.close)
 
     def _translated(self, call: Callable[[], T]) -> T:
         try:
-            return call()
+            with self._waiting():
+                return call()
         except (DBAPIError, self._driver_error) as error:
             if self._dialect.trouble(cause_of(error)).expired:
                 raise Expired from None

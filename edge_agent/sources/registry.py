@@ -1,7 +1,7 @@
 """Opens a source by its kind: the one place that knows all kinds, and that reads a source's secrets.
 
-An address with a password may stand in a file or in the environment instead of the configuration. It is
-never part of a message.
+An address with a password may stand in a file or in the environment instead of the configuration. It is read
+anew for each connection, so that a changed password takes effect by itself, and is never part of a message.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ def open_source(
     keys = {name: table.key for name, table in settings.tables.items() if table.key is not None}
     match settings:
         case SqlSettings():
-            url = _address(slug, settings, environ or {})
-            return SqlSource(slug, url, keys, settings.statement_seconds_max, settings.timezone)
+            return SqlSource(
+                slug,
+                lambda: _address(slug, settings, environ or {}),
+                keys,
+                settings.statement_seconds_max,
+                settings.timezone,
+                answer_seconds_max=settings.answer_seconds_max,
+            )
         case FilesSettings():
             folder = Path(settings.folder)
             return FilesSource(slug, folder, settings.rules, settings.stable_seconds, identity, keys=keys)

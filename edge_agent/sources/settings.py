@@ -73,6 +73,12 @@ class SqlSettings(_Common):
         description="Longest that one statement may run where it makes the database's writers wait.",
     )
 
+    answer_seconds_max: float = Field(
+        600.0,
+        ge=1,
+        description="Longest that an answer of the database may take before its connection is given up.",
+    )
+
     @model_validator(mode="after")
     def _one_address(self) -> SqlSettings:
         if sum(value is not None for value in (self.url, self.url_file, self.url_env)) != 1:

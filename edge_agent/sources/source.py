@@ -118,4 +118,9 @@ class Source(Protocol):
         where the statement takes longer than the operator allows, GC-2008/2011 for a file that is no table."""
         ...
 
+    def interrupt(self) -> None:
+        """From any thread, at any time: a method that runs ends soon, where the system allows it at all, and
+        every one from now on but `close` may fail as if the source could not be reached."""
+        ...
+
     def close(self) -> None: ...

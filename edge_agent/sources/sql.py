@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -23,11 +23,11 @@ from sqlalchemy.pool import StaticPool
 
 from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
-from edge_agent.sources.dialects.dialect import COLLATION, Dialect, KeyChoice, TableFacts, choose_key
-from edge_agent.sources.dialects.kingbase import Kingbase
+from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.dialects.mysql import Mysql
 from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.dialects.sqlite import Sqlite
+from edge_agent.sources.patience import Patience, Silent
 from edge_agent.sources.reading import Expired, Reading, cause_of
 from edge_agent.sources.slicing import prefix, slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
@@ -42,7 +42,6 @@ DIALECTS: dict[str, type[Dialect]] = {
     "postgresql": Postgres,
     "mysql": Mysql,
     "mariadb": Mysql,
-    "kingbase": Kingbase,
 }
 """By the backend name of the URL."""
 
@@ -52,12 +51,16 @@ SLICE_BYTES = 4 * MIB
 HELD_BYTES_MAX = 32 * MIB
 """Read ahead of the consumer of `whole`, so that the statement ends when reading does, not when it does."""
 
+SILENCE_FACTOR = 1.1
+"""The server is given the time to break a long statement off itself, which spares the connection."""
+
 PRESENT_KEYS_MAX = 200
 """Keys per statement: SQLite bounds an expression's depth to 1,000 and Oracle a list to 1,000."""
 
 
 class SqlSource:
-    """One database. `keys` overrides the key of tables by `str(TableName)`; `()` makes a multiset.
+    """One database. `keys` overrides the key of tables by `str(TableName)`; `()` makes a multiset. `url` may be
+    a function, asked anew for each connection: a password that was changed takes effect by itself.
 
     Raises Permanent GC-1003 for an address that no dialect reads.
     """
@@ -65,14 +68,18 @@ class SqlSource:
     def __init__(
         self,
         slug: str,
-        url: str,
+        url: str | Callable[[], str],
         keys: Mapping[str, tuple[str, ...]] | None = None,
         statement_seconds_max: float = 1.0,
         timezone: str = "Asia/Shanghai",
         clock: Callable[[], float] = time.monotonic,
+        answer_seconds_max: float = 600.0,
     ) -> None:
         self._slug = slug
-        self._url, self._dialect = _address(slug, url)
+        self._ask_url = url if callable(url) else lambda: url
+        self._url, self._dialect = _address(slug, self._ask_url())
+        self._patience = Patience(answer_seconds_max * SILENCE_FACTOR, time.monotonic)
+        self._answer_seconds_max = answer_seconds_max
         self._keys = dict(keys or {})
         self._seconds_max = statement_seconds_max
         self._timezone = timezone
@@ -90,9 +97,24 @@ class SqlSource:
 
     def _connect(self) -> Any:
         self._generation += 1
-        return self._dialect.connect(self._url)
+        url, dialect = _address(self._slug, self._ask_url())
+        if type(dialect) is not type(self._dialect):
+            raise _bad_address(self._slug, "it is of another database product than before: restart the agent")
+        self._url = url
+        raw = self._dialect.connect(url)
+        try:
+            with self._patience.with_(lambda: self._dialect.break_off(raw)):
+                self._dialect.prepare(raw, self._answer_seconds_max)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
+
+    def interrupt(self) -> None:
+        self._patience.end()
 
     def close(self) -> None:
+        self._patience.end()
         self._engine.dispose()
 
     # What exists.
@@ -121,8 +143,6 @@ class SqlSource:
         found = self._dialect.catalogue(reading.fetch, table)
         if not found:
             raise Rejected("GC-2002", table=str(table), source=self._slug)
-        if found[0].refused is not None:
-            raise Rejected("GC-2030", table=str(table), reason=found[0].refused)
         facts, key = found[0], self._key(found[0])
         if key is None:
             raise Rejected("GC-2005", table=str(table))
@@ -276,9 +296,14 @@ class SqlSource:
             self._renew()
             with self._engine.connect() as connection:
                 raw: Any = connection.connection.dbapi_connection
-                reading = Reading(connection, raw, self._dialect, self._driver_error, self._clock)
+
+                def waiting() -> AbstractContextManager[None]:
+                    return self._patience.with_(lambda: self._dialect.break_off(raw))
+
+                reading = Reading(connection, raw, self._dialect, self._driver_error, self._clock, waiting)
                 try:
-                    self._begin(raw, table)
+                    with waiting():
+                        self._begin(raw, table)
                     if self._dialect.blocks_writers(reading.fetch, table):
                         reading.limit(self._seconds_max)
                     yield reading
@@ -287,6 +312,12 @@ class SqlSource:
                         self._dialect.arm(raw, None)
                     elif not connection.invalidated:
                         connection.invalidate()
+                    with waiting():
+                        connection.close()
+        except Silent:
+            ended, seconds = self._patience.ended, self._patience.seconds
+            reason = "it is being closed" if ended else f"no answer within {seconds:g} s"
+            raise Transient("GC-2001", source=self._slug, reason=reason) from None
         except Expired:
             raise self._too_long(table) from None
         except (DBAPIError, self._driver_error, OSError) as error:
@@ -311,9 +342,9 @@ class SqlSource:
         if trouble.expired:
             return self._too_long(table)
         if trouble.everywhere or table is None:
-            return Transient("GC-2001", source=self._slug, reason=trouble.reason)
-        facts = {"GC-2002": {"source": self._slug}, "GC-2003": {"reason": trouble.reason}}
-        return Rejected(trouble.code, table=str(table), **facts.get(trouble.code, {}))
+            code = REFUSED if trouble.code == REFUSED else "GC-2001"
+            return Transient(code, source=self._slug, reason=trouble.reason)
+        return Rejected(trouble.code, table=str(table), source=self._slug, reason=trouble.reason)
 
     def _too_long(self, table: TableName | None) -> Fault:
         return Rejected("GC-2007", table=str(table or self._slug), seconds=f"{self._seconds_max:g}")
@@ -329,15 +360,19 @@ def _address(slug: str, text: str) -> tuple[sqlalchemy.URL, Dialect]:
     except KeyError:
         problem = f"only these databases are known: {', '.join(sorted(DIALECTS))}"
     if problem is not None:
-        raise Permanent("GC-1003", key=f"sources.{slug}.url", path="the configuration", problem=problem)
+        raise _bad_address(slug, problem)
     return url, dialect
+
+
+def _bad_address(slug: str, problem: str) -> Permanent:
+    return Permanent("GC-1003", key=f"sources.{slug}.url", path="the configuration", problem=problem)
 
 
 def _with_collation(column: Column, key: KeyChoice) -> Column:
     collation = key.collations.get(column.name) if column.name in key.columns else None
     if collation is None:
         return column
-    return Column(column.name, column.wire, column.source_type, {**column.meta, COLLATION: collation})
+    return Column(column.name, column.wire, column.source_type, {COLLATION: collation})
 
 
 def _travels(*names: str) -> bool:

@@ -53,7 +53,7 @@ class Database:
     """`recovered` is where a damaged file was moved when this one was opened, None otherwise."""
 
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since 1970. Raises Permanent GC-1006/3002, Transient GC-3002."""
+        """`clock` gives seconds since 1970. Raises Permanent GC-1006/3002/3008, Transient GC-3002."""
         self.path = directory / "spool.sqlite"
         self.recovered: Path | None = None
         self._wal = directory / "spool.sqlite-wal"
@@ -117,7 +117,7 @@ class Database:
     def _migrate(self) -> None:
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            raise Permanent("GC-3002", path=str(self.path), reason="written by a newer version")
+            raise Permanent("GC-3008", path=str(self.path))
         if version == 0:
             script = f"BEGIN IMMEDIATE;\n{SCHEMA}\nPRAGMA user_version = {VERSION};\nCOMMIT;"
             self._writer.executescript(script)

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import URL
 
-from edge_agent.sources.columns import Carrier, Encoded
+from edge_agent.sources.columns import Carrier
 from protocol.names import TableName
 from protocol.schema import Column
 
@@ -28,6 +28,10 @@ Fetch = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 
 COLLATION = "collation"
 """Column metadata of a key: the collation by which the database must compare it, where not its default."""
+
+
+REFUSED = "GC-2040"
+"""The code of a source that does not let our account in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,6 @@ class TableFacts:
     rows_estimate: int | None = None
     collates: bool = False
     """Columns may compare otherwise than by their bytes."""
-    refused: str | None = None
-    """Why it cannot be read whole and exactly, in a few words; None if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Trouble:
     everywhere: bool = False
     expired: bool = False
     code: str = "GC-2003"
-    """What befell this table, if it is this table only: GC-2002, GC-2003 or GC-2010."""
+    """What befell this table: GC-2002, GC-2003, GC-2010, GC-2041, GC-2042; of the whole source only REFUSED
+    counts."""
 
 
 class Dialect(ABC):
@@ -103,7 +106,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def connect(self, url: URL) -> Any:
-        """A DB-API connection, in autocommit, usable from any thread, that cannot write."""
+        """A DB-API connection, usable from any thread; `prepare` follows before anything is read."""
+
+    def prepare(self, connection: Any, seconds: float) -> None:
+        """What is asked of a new connection before it serves: after it the connection cannot write. `seconds`
+        are for one statement, where the server bounds that; `break_off` ends a silence that is longer."""
+        return
+
+    def break_off(self, connection: Any) -> None:
+        """From another thread: make whatever waits on the connection fail soon, and the connection useless.
+        Never blocks. Where a driver cannot do that, its own timeouts must."""
+        return
 
     def usable(self, connection: Any) -> bool:
         """Whether the connection can serve once more."""
@@ -135,7 +148,7 @@ class Dialect(ABC):
         """That table (or none), or all tables."""
 
     @abstractmethod
-    def carrier(self, column: Column) -> Carrier | Encoded: ...
+    def carrier(self, column: Column) -> Carrier: ...
 
     @abstractmethod
     def comparable(self, column: Column) -> bool:
@@ -157,10 +170,6 @@ class Dialect(ABC):
 
     @abstractmethod
     def collated(self, expression: str, collation: str) -> str: ...
-
-    def parameter(self, column: Column, position: int) -> str:
-        """The placeholder of a value that is compared with the column, made of the column's type."""
-        return self.placeholder(position)
 
     def bound(self, column: Column, value: Any) -> Any:
         """A decoded canonical value of the column, as the driver's parameter that compares with it exactly."""
@@ -211,7 +220,7 @@ class _Parameters:
 
     def add(self, column: Column, value: Any) -> str:
         self.values.append(self._dialect.bound(column, value))
-        return self._dialect.parameter(column, len(self.values) - 1)
+        return self._dialect.placeholder(len(self.values) - 1)
 
 
 def key_range(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+import socket
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import groupby
@@ -26,7 +27,7 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier
-from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
 from edge_agent.sources.spelt import spell
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
@@ -44,7 +45,10 @@ _SESSION = (
     # A server may cut every result after so many rows without a word.
     "SET SESSION sql_select_limit = 18446744073709551615",
 )
-_SESSION_EITHER = ("SET SESSION max_statement_time = 600", "SET SESSION max_execution_time = 600000")
+_SESSION_EITHER = (
+    "SET SESSION max_statement_time = {seconds:f}",
+    "SET SESSION max_execution_time = {milliseconds:d}",
+)
 """MariaDB knows the one and MySQL the other."""
 
 _COLUMNS = """
@@ -105,30 +109,41 @@ _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 _SSL = frozenset({"ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity"})
 _DRIVERS = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
 
-_GONE = {1146: "GC-2002", 1054: "GC-2010", 1412: "GC-2010"}
+_CODES = {
+    1146: "GC-2002",
+    1054: "GC-2010",
+    1412: "GC-2010",
+    1205: "GC-2041",
+    1317: "GC-2042",
+    1969: "GC-2042",
+    3024: "GC-2042",
+}
 _REASONS = {
     1142: "no permission",
     1143: "no permission",
-    1205: "locked by another session",
-    1317: "the statement was cancelled or took too long",
-    1969: "the statement was cancelled or took too long",
-    3024: "the statement was cancelled or took too long",
     1194: "a damaged table",
     1195: "a damaged table",
 }
 _EVERYWHERE = {
     1040: "the server is short of resources",
     1041: "the server is short of resources",
-    1044: "the account was refused",
-    1045: "the account was refused",
     1049: "there is no such database",
     1053: "the server is shutting down",
-    1130: "the account was refused",
     1203: "the server is short of resources",
     1226: "the server is short of resources",
-    1698: "the account was refused",
 }
 """By error number (MySQL's and MariaDB's error references)."""
+
+_REFUSED = {
+    1044: "no right to the database",
+    1045: "login refused",
+    1130: "not from this machine",
+    1698: "login refused",
+    1820: "the password has expired",
+    1862: "the password has expired",
+    3118: "the account is locked",
+    4151: "the account is locked",
+}
 
 _LOST = "unreachable, or the connection broke"
 _CLIENT_ERRORS = range(2000, 3000)
@@ -205,20 +220,24 @@ class Mysql(Dialect):
             if flag in options:
                 options[flag] = options[flag].lower() in ("1", "true", "yes")
         named = url.translate_connect_args(username="user", database="database")
-        connection = pymysql.connect(
-            **named, **options, charset="utf8mb4", autocommit=True, connect_timeout=10, read_timeout=660
+        return pymysql.connect(
+            **named, **options, charset="utf8mb4", autocommit=True, connect_timeout=10, read_timeout=30
         )
-        try:
-            with connection.cursor() as cursor:
-                for statement in _SESSION:
-                    cursor.execute(statement)
-                for statement in _SESSION_EITHER:
-                    with contextlib.suppress(pymysql.err.OperationalError):
-                        cursor.execute(statement)
-        except pymysql.Error:
-            connection.close()
-            raise
-        return connection
+
+    def prepare(self, connection: Any, seconds: float) -> None:
+        import pymysql
+
+        connection._read_timeout = None  # a silence is broken off from outside
+        with connection.cursor() as cursor:
+            for statement in _SESSION:
+                cursor.execute(statement)
+            for statement in _SESSION_EITHER:
+                with contextlib.suppress(pymysql.err.OperationalError):
+                    cursor.execute(statement.format(seconds=seconds, milliseconds=round(seconds * 1_000)))
+
+    def break_off(self, connection: Any) -> None:
+        with contextlib.suppress(Exception):
+            connection._sock.shutdown(socket.SHUT_RDWR)
 
     def usable(self, connection: Any) -> bool:
         return bool(connection.open)
@@ -252,8 +271,10 @@ class Mysql(Dialect):
 
     def trouble(self, error: BaseException) -> Trouble:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else None
-        if number in _GONE or number in _REASONS:
-            return Trouble(_REASONS.get(number, ""), code=_GONE.get(number, "GC-2003"))
+        if number in _CODES or number in _REASONS:
+            return Trouble(_REASONS.get(number, ""), code=_CODES.get(number, "GC-2003"))
+        if number in _REFUSED:
+            return Trouble(_REFUSED[number], everywhere=True, code=REFUSED)
         if number in _EVERYWHERE:
             return Trouble(_EVERYWHERE[number], everywhere=True)
         if number is None or number in _KILLED or number in _CLIENT_ERRORS:

@@ -11,8 +11,10 @@ children reads as SELECT shows it, children included, and so has no key. Knows n
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import socket
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
@@ -21,7 +23,7 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier
-from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
 from edge_agent.sources.spelt import spell
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
@@ -40,7 +42,6 @@ SET client_encoding = 'UTF8';
 SET default_transaction_read_only = on;
 SET row_security = off;
 SET lock_timeout = '2s';
-SET statement_timeout = '10min';
 SET TimeZone = 'UTC';
 SET DateStyle = 'ISO, YMD';
 SET IntervalStyle = 'postgres';
@@ -150,18 +151,24 @@ _OPTIONS = frozenset(
 )
 _DRIVERS = ("postgresql", "postgresql+psycopg2")
 
-_GONE = {"42P01": "GC-2002", "3F000": "GC-2002", "42703": "GC-2010"}
+_CODES = {
+    "42P01": "GC-2002",
+    "3F000": "GC-2002",
+    "42703": "GC-2010",
+    "55P03": "GC-2041",
+    "57014": "GC-2042",
+}
 _REASONS = {
     "42501": "no permission, or row-level security would hide rows",
-    "55P03": "locked by another session",
-    "57014": "the statement was cancelled or took too long",
     "22P05": "a character has no equivalent in UTF-8",
 }
+_REFUSED, _NO_DATABASE = "28000", "3D000"
+_AT_LOGIN = {"InvalidAuthorizationSpecification": _REFUSED, "InvalidCatalogName": _NO_DATABASE}
+"""By the class of an error that has no code of its own: `connect` raises these."""
 _EVERYWHERE = {
     "08": "the connection broke",
     "25P03": "the connection broke",
     "25P04": "the connection broke",
-    "28": "the account was refused",
     "3D": "there is no such database",
     "40": "the server is busy with its own work",
     "53": "the server is short of resources",
@@ -178,6 +185,16 @@ def wire_type(spelt: str) -> pa.DataType:
         if precision <= DECIMAL_DIGITS_MAX and 0 <= scale <= precision:
             return pa.decimal128(precision, scale)
     return _WIRES.get(_DIGITS.sub("", spelt), pa.string())
+
+
+def refusal(words: str, account: str) -> str | None:
+    """The SQLSTATE of a login that the server refused: the driver brings none, and the words are in the server's
+    language. But whatever speaks of an account names it in quotes, or speaks of the server's own list."""
+    if 'database "' in words and "does not exist" in words:
+        return _NO_DATABASE
+    said = ("pg_hba.conf", "no password supplied", "requires a password", "permission denied for database")
+    named = account != "" and f'"{account}"' in words
+    return _REFUSED if named or any(one in words for one in said) else None
 
 
 class Postgres(Dialect):
@@ -202,9 +219,6 @@ class Postgres(Dialect):
             return "the driver is not installed (the extra edge-postgres)"
         if not url.database:
             return "it must name a database, as in postgresql://account@host/database"
-        return self.check_options(url)
-
-    def check_options(self, url: URL) -> str | None:
         if set(url.query) - _OPTIONS or not all(isinstance(v, str) for v in url.query.values()):
             return f"of its options only these are known: {', '.join(sorted(_OPTIONS))}"
         return None
@@ -214,6 +228,7 @@ class Postgres(Dialect):
 
     def connect(self, url: URL) -> Any:
         import psycopg2
+        from psycopg2 import errors
 
         named = {
             "connect_timeout": "10",
@@ -224,28 +239,34 @@ class Postgres(Dialect):
             **url.query,
             **url.translate_connect_args(username="user", database="dbname"),
         }
-        connection = psycopg2.connect(**named)
         try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                self.refuse_older(cursor)
-                cursor.execute(_SESSION)
-                cursor.execute(_SEARCH_PATH)
-                cursor.execute("SELECT oid FROM pg_catalog.pg_type")
-                self._types = [oid for (oid,) in cursor.fetchall()]
-            # psycopg2 itself opens such a transaction before the first statement.
-            connection.set_session("REPEATABLE READ", readonly=True, autocommit=False)
-        except psycopg2.Error:
-            connection.close()
+            connection = psycopg2.connect(**named)
+        except psycopg2.OperationalError as error:
+            if (state := refusal(str(error), url.username or "")) is not None:
+                raise errors.lookup(state) from None
             raise
+        if connection.server_version < VERSION_MIN:
+            connection.close()
+            raise psycopg2.NotSupportedError
         return connection
 
-    def refuse_older(self, cursor: Any) -> None:
-        """Raise NotSupportedError for a server that is too old."""
-        import psycopg2
+    def prepare(self, connection: Any, seconds: float) -> None:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"{_SESSION}SET statement_timeout = {round(seconds * 1_000)}")
+            cursor.execute(_SEARCH_PATH)
+            cursor.execute("SELECT oid FROM pg_catalog.pg_type")
+            self._types = [oid for (oid,) in cursor.fetchall()]
+        # psycopg2 itself opens such a transaction before the first statement.
+        connection.set_session("REPEATABLE READ", readonly=True, autocommit=False)
 
-        if cursor.connection.server_version < VERSION_MIN:
-            raise psycopg2.NotSupportedError
+    def break_off(self, connection: Any) -> None:
+        with contextlib.suppress(Exception):
+            broken = socket.socket(fileno=connection.fileno())
+            try:
+                broken.shutdown(socket.SHUT_RDWR)
+            finally:
+                broken.detach()  # it is psycopg2's to close
 
     def usable(self, connection: Any) -> bool:
         return bool(connection.closed == 0)
@@ -273,15 +294,17 @@ class Postgres(Dialect):
         pass
 
     def trouble(self, error: BaseException) -> Trouble:
-        state = getattr(error, "pgcode", None)
+        kind = type(error).__name__
+        state = getattr(error, "pgcode", None) or _AT_LOGIN.get(kind)
         if state is None:
-            kind = type(error).__name__
             if kind == "NotSupportedError":
                 return Trouble("the server is older than PostgreSQL 11", everywhere=True)
             lost = kind in ("OperationalError", "InterfaceError", "DatabaseError")
-            return Trouble("unreachable, or it refused the account", everywhere=lost)
-        if state in _GONE or state in _REASONS:
-            return Trouble(_REASONS.get(state, ""), code=_GONE.get(state, "GC-2003"))
+            return Trouble("unreachable, or the connection broke", everywhere=lost)
+        if state in _CODES or state in _REASONS:
+            return Trouble(_REASONS.get(state, ""), code=_CODES.get(state, "GC-2003"))
+        if state.startswith("28"):
+            return Trouble("login refused", everywhere=True, code=REFUSED)
         everywhere = _EVERYWHERE.get(state, _EVERYWHERE.get(state[:2]))
         if everywhere is not None:
             return Trouble(everywhere, everywhere=True)

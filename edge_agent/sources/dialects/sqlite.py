@@ -13,6 +13,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -176,6 +177,10 @@ class Sqlite(Dialect):
 
     def arm(self, connection: sqlite3.Connection, expired: Callable[[], bool] | None) -> None:
         connection.set_progress_handler(expired, _PROGRESS_OPS)
+
+    def break_off(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error):
+            connection.interrupt()
 
     def trouble(self, error: BaseException) -> Trouble:
         if isinstance(error, OSError):

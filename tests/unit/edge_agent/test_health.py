@@ -160,9 +160,21 @@ def test_a_fault_or_refusal_of_the_source_is_told(ground: Ground) -> None:
 def test_what_passes_by_itself_is_shown_and_no_alarm(ground: Ground, code: str) -> None:
     ground.stage.settle()
     ground.receipt()
-    ground.stage.runner.report.tables[VISIT].fault = Rejected(code, file="visit.csv")
+    ground.stage.runner.report.tables[VISIT].fault = Rejected(
+        code, file="visit.csv", table="visit", source="his"
+    )
     said = ground.source()
     assert ([fault["code"] for fault in said["faults"]], said["healthy"]) == ([code], True)
+
+
+def test_a_pattern_that_fits_nothing_is_an_alarm(ground: Ground) -> None:
+    ground.stage.settings = ground.stage.settings.model_copy(update={"include": (str(VISIT), "vsit")})
+    ground.stage.reopen()
+    ground.stage.settle()
+    ground.receipt()
+    said = ground.source()
+    assert [(f["table"], f["code"]) for f in said["faults"]] == [("vsit", "GC-2044")]
+    assert not said["healthy"]
 
 
 async def test_capture_may_go_on_while_it_is_told(ground: Ground) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.capture.runner import Runner, is_included
+from edge_agent.capture.included import is_included
+from edge_agent.capture.runner import Runner, retry_seconds
+from edge_agent.sources.memory import MemorySource
 from edge_agent.sources.settings import SqlSettings
-from edge_agent.sources.source import Source
+from edge_agent.sources.source import Source, TableInfo
 from protocol.change import MarkKind, Op
 from protocol.errors import Permanent, Rejected, Transient
 from protocol.names import TableName
@@ -394,3 +397,44 @@ async def test_a_snapshot_waits_while_much_is_unsent(stage: Stage, monkeypatch: 
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def test_an_outage_of_days_is_still_retried() -> None:
+    assert [retry_seconds(n) for n in (1, 2, 3, 10, 5_000)] == [2.0, 4.0, 8.0, 60.0, 60.0]
+
+
+def test_a_pattern_that_fits_nothing_is_said(stage: Stage) -> None:
+    stage.settings = stage.settings.model_copy(update={"include": (str(VISIT), "*.vsit")})
+    stage.reopen()
+    stage.settle()
+    assert [str(fault.facts["pattern"]) for fault in stage.runner.report.unmatched] == ["*.vsit"]
+    stage.source.drop(VISIT)
+    stage.settle()
+    assert len(stage.runner.report.unmatched) == 1, "a table that was captured is spoken of by itself"
+
+
+async def test_a_source_that_hangs_holds_up_neither_the_loop_nor_its_end(stage: Stage) -> None:
+    """One thread a source: the loop's own few were all taken by as many sources that hung."""
+    hanging, freed = threading.Event(), threading.Event()
+
+    class Hanging(MemorySource):
+        def inventory(self) -> list[TableInfo]:
+            hanging.set()
+            freed.wait()
+            return super().inventory()
+
+        def interrupt(self) -> None:
+            freed.set()
+
+    source = Hanging()
+    runner = runner_of(stage, [])
+    runner.source = source
+    task = asyncio.create_task(runner.run())
+    assert await asyncio.to_thread(hanging.wait, 5)
+    names = [thread.name for thread in threading.enumerate()]
+    assert f"source {STREAM.source}_0" in names
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(runner.close(), 5)
+    assert freed.is_set()

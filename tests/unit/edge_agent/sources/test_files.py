@@ -277,9 +277,24 @@ def test_another_folder_in_its_place_is_an_outage_across_processes(tmp_path: Pat
     root.mkdir()
     (root / "b.csv").write_text("id\n1\n")
     later = FilesSource("f", root, stable_seconds=0, identity=source.identity)
-    assert fault(later.inventory).code == "GC-2009"
+    assert fault(later.inventory).code == "GC-2045"
     same = FilesSource("f", tmp_path / "old", stable_seconds=0, identity=source.identity)
     assert [str(i.name) for i in same.inventory()] == ["a.csv"]
+
+
+def test_a_person_accepts_another_folder_or_an_empty_one(tmp_path: Path) -> None:
+    root = tmp_path / "share"
+    root.mkdir()
+    (root / "a.csv").write_text("id\n1\n")
+    source = FilesSource("f", root, stable_seconds=0, identity="another:1")
+    assert fault(source.inventory).code == "GC-2045"
+    source.accept()
+    assert [str(i.name) for i in source.inventory()] == ["a.csv"]
+    assert source.identity not in (None, "another:1")
+    (root / "a.csv").unlink()
+    assert fault(source.inventory).code == "GC-2009"
+    source.accept()
+    assert source.inventory() == []
 
 
 def test_the_registry_opens_by_kind(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from edge_agent.sources.dialects.dialect import (
     select_ties,
     select_whole,
 )
-from edge_agent.sources.dialects.postgres import Postgres, wire_type
+from edge_agent.sources.dialects.postgres import Postgres, refusal, wire_type
 from protocol.names import TableName
 from protocol.schema import Column
 
@@ -172,7 +172,9 @@ class OperationalError(_Error):
         (_Error("42703"), False, "GC-2010"),
         (_Error("42501"), False, "GC-2003"),
         (_Error("57P01"), True, "GC-2003"),
-        (_Error("57014"), False, "GC-2003"),
+        (_Error("28P01"), True, "GC-2040"),
+        (_Error("55P03"), False, "GC-2041"),
+        (_Error("57014"), False, "GC-2042"),
         (_Error("53300"), True, "GC-2003"),
         (_Error("25006"), False, "GC-2003"),
         (_Error("25P03"), True, "GC-2003"),
@@ -182,3 +184,24 @@ def test_errors_are_told_in_fixed_words(error: _Error, everywhere: bool, code: s
     trouble = DIALECT.trouble(error)
     assert (trouble.everywhere, trouble.expired, trouble.code) == (everywhere, False, code)
     assert "value" not in trouble.reason
+
+
+LOGIN = 'connection to server at "10.1.1.1", port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ('FATAL:  password authentication failed for user "zhang"', "28000"),
+        ('致命错误:  用户 "zhang" Password 认证失败', "28000"),
+        ('FATAL:  role "zhang" does not exist', "28000"),
+        ('FATAL:  no pg_hba.conf entry for host "10.1.1.2", user "zhang", database "his"', "28000"),
+        ("fe_sendauth: no password supplied", "28000"),
+        ('FATAL:  database "his" does not exist', "3D000"),
+        ("Connection refused\n\tIs the server running on that host?", None),
+        ("FATAL:  the database system is starting up", None),
+        ("FATAL:  sorry, too many clients already", None),
+    ],
+)
+def test_a_refused_login_is_told_from_an_outage(words: str, state: str | None) -> None:
+    assert refusal(LOGIN + words, "zhang") == state

@@ -459,7 +459,7 @@ def test_a_newer_spool_is_left_alone(spool: Spool, tmp_path: Path) -> None:
     edit(tmp_path, "PRAGMA user_version = 2")
     with pytest.raises(Permanent) as caught:
         open_spool(tmp_path)
-    assert caught.value.code == "GC-3002"
+    assert caught.value.code == "GC-3008"
     edit(tmp_path, "PRAGMA user_version = 1")
     again = open_spool(tmp_path)  # nothing was moved, and the lock was given back
     assert again.stream(STREAM) is not None

@@ -1,0 +1,189 @@
+"""The agent's capture as it runs, over real sources, and what a centre would make of it: for sources that fail.
+
+Real runners, sources, spool and health; only what lies behind the spool is missing: its envelopes are read here as
+a centre reads them, and replayed. `moment` is called whenever an envelope is sealed, in the middle of a scan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge_agent.capture.index import IndexFiles
+from edge_agent.capture.runner import Runner
+from edge_agent.courier import Courier
+from edge_agent.health import Health
+from edge_agent.identity import Grants
+from edge_agent.sources.registry import open_source
+from edge_agent.sources.settings import FilesSettings, SqlSettings
+from edge_agent.spool.spool import Spool
+from edge_agent.status import render
+from protocol.canonical import decode
+from protocol.change import Op
+from protocol.link.memory import MemoryBroker
+from protocol.names import Stream, TableName
+from tests.unit.edge_agent.capture.replay import Replay, TableLog
+from tests.unit.edge_agent.keys import CENTRE, EPOCH_SECRET, IDENTITY, SEAL
+from tests.unit.edge_agent.reading import Change, Reader
+
+Settings = SqlSettings | FilesSettings
+SENTENCES = ("what", "what_zh", "todo", "todo_zh")
+
+
+class _Tables(dict[TableName, TableLog]):
+    """A table is known as soon as its schema was sent."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __missing__(self, name: TableName) -> TableLog:
+        keyed = {bool(schema.key) for schema in self._reader.schemas.values() if schema.table == name}
+        assert len(keyed) == 1, "a table has a key or has none"
+        self[name] = TableLog(keyed.pop())
+        return self[name]
+
+
+class Seen:
+    """What one source's stream holds."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.reader = Reader(EPOCH_SECRET)
+        self.replay = Replay({})
+        self.replay.tables = _Tables(self.reader)
+
+
+class Capturing:
+    """Sources by slug, each with a runner of its own, over one spool below `directory`."""
+
+    def __init__(self, directory: Path, sources: Mapping[str, Settings]) -> None:
+        self.moment: Callable[[], None] = lambda: None
+        self._time = 0
+        self._spool = Spool.open(directory / "spool", bytes_max=1 << 30, keep_receipted_bytes=0)
+        self._files = IndexFiles(directory / "index")
+        self._seen = {slug: Seen(Stream("H1", slug)) for slug in sources}
+        for seen in self._seen.values():
+            self._spool.open_epoch(seen.stream, 1, b"grant", EPOCH_SECRET)
+        self.runners = {slug: self._runner(slug, settings) for slug, settings in sources.items()}
+        courier = Courier(
+            link=MemoryBroker().link("agent"),
+            spool=self._spool,
+            identity=IDENTITY,
+            centre=CENTRE,
+            grants=Grants(directory, IDENTITY, CENTRE),
+            sources=list(sources),
+            now=lambda: 0.0,
+            wall=lambda: 1,
+            rng=random.Random(1),
+        )
+        facts = {"name": "", "kind": "", "interval_seconds": 10.0}
+        about = {"version": "1", "agent": IDENTITY.agent, "site": "H1", "broker": "b"}
+        self._health = Health(
+            spool=self._spool,
+            courier=courier,
+            runners=self.runners,
+            facts={**about, "sources": dict.fromkeys(sources, facts)},
+        )
+
+    def _runner(self, slug: str, settings: Settings) -> Runner:
+        return Runner(
+            slug=slug,
+            settings=settings,
+            open_source=lambda: open_source(slug, settings, None, os.environ),
+            spool=self._spool,
+            stream=self._seen[slug].stream,
+            seal=replace(SEAL, random=self._random),
+            files=self._files,
+            wall=self._wall,
+        )
+
+    def _random(self, count: int) -> bytes:
+        self.moment()
+        return secrets.token_bytes(count)
+
+    def _wall(self) -> int:
+        self._time += 1
+        return self._time
+
+    async def close(self) -> None:
+        for runner in self.runners.values():
+            await runner.close()
+        self._spool.close()
+
+    # what it does
+
+    async def once(self, slug: str) -> dict[str, str]:
+        """One pass of a source, and the faults that `status` prints of it then."""
+        await self.runners[slug].attempt()
+        return self.said(slug)
+
+    async def until(self, slug: str, code: str | None, passes_max: int = 20) -> dict[str, str]:
+        """Passes until that code is there; None: until one was complete, with no fault."""
+        for _ in range(passes_max):
+            before = self.runners[slug].report.last_pass
+            said = await self.once(slug)
+            healthy = not said and self.runners[slug].report.last_pass != before
+            if (code in said.values()) if code else healthy:
+                return said
+        raise AssertionError(f"{self.said(slug)} after {passes_max} passes")
+
+    @asynccontextmanager
+    async def running(self, *slugs: str) -> AsyncIterator[None]:
+        """The loops of these sources, as the agent runs them."""
+        tasks = [asyncio.create_task(self.runners[slug].run()) for slug in slugs]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    # what a person sees
+
+    def said(self, slug: str) -> dict[str, str]:
+        """Codes by table (the source's own under ""); `edge-agent status` prints each with all its sentences."""
+        status = self._health.status(self._time)
+        status["time"] = 0
+        printed = "\n".join(render(status, 0.0, colour=False))
+        (source,) = [one for one in status["sources"] if one["source"] == slug]
+        faults: list[dict[str, Any]] = [f for f in [source["fault"], *source["faults"]] if f]
+        for fault in faults:
+            assert all(fault[sentence] in printed for sentence in ("code", *SENTENCES)), fault
+        return {fault.get("table", ""): fault["code"] for fault in faults}
+
+    # what a centre would have
+
+    def deleted(self, slug: str) -> int:
+        """How many deletions were sent since the last look."""
+        return sum(isinstance(event, Change) and event.op is Op.DELETE for event in self._read(slug))
+
+    def standing(self, slug: str) -> dict[str, Counter[tuple[Any, ...]]]:
+        """Every row of every table with its values, exactly, as replayed from the beginning."""
+        self._read(slug)
+        tables = self._seen[slug].replay.tables
+        return {str(name): _decoded(table.standing()) for name, table in tables.items()}
+
+    def cells(self, slug: str) -> dict[TableName, Counter[bytes]]:
+        """The same in canonical form."""
+        self._read(slug)
+        return {name: table.standing() for name, table in self._seen[slug].replay.tables.items()}
+
+    def _read(self, slug: str) -> list[Any]:
+        seen = self._seen[slug]
+        data: list[bytes] = []
+        while window := self._spool.window(seen.stream, seen.reader.head.seq + 1 + len(data), 64 << 20):
+            data += [stored.data for stored in window]
+        return seen.replay.take(seen.reader.read(data))
+
+
+def _decoded(rows: Counter[bytes]) -> Counter[tuple[Any, ...]]:
+    return Counter({tuple(decode(row)): count for row, count in rows.items()})
