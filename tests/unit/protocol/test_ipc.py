@@ -91,3 +91,54 @@ def test_check_of_random_bytes_raises_nothing_else() -> None:
         data = b"\xff\xff\xff\xff" + head + chance.randbytes(chance.randrange(260))
         with pytest.raises(Rejected):
             ipc.decode(data, BATCH.schema)
+
+
+def words(data: bytes, layout: str = "<qq") -> list[tuple[int, int, int]]:
+    """Position and the two words of whatever could be a buffer or a node of the messages."""
+    return [(at, *struct.unpack_from(layout, data, at)) for at in range(0, len(data) - 15, 8)]
+
+
+def test_buffers_that_overlap_are_refused() -> None:
+    """Thousands of columns may name one buffer: each would be validated for what one envelope carries."""
+    text = pa.array(["x" * 100] * 50)
+    batch = pa.RecordBatch.from_pydict({f"c{i}": text for i in range(20)})
+    data = ipc.encode(batch)
+    _, first, length = next(w for w in words(data) if w[2] == 5_000)
+    same = data
+    for there, _, size in words(data):
+        if size == length:
+            same = same[:there] + struct.pack("<qq", first, length) + same[there + 16 :]
+    assert same != data
+    assert ipc.decode(data, batch.schema).equals(batch)
+    with pytest.raises(Rejected) as refused:
+        ipc.decode(same, batch.schema)
+    assert "buffers" in str(refused.value)
+
+
+@pytest.mark.parametrize("by", [1, 2, 4, -8])
+def test_buffers_that_are_not_where_ours_are_refused(by: int) -> None:
+    data = ipc.encode(pa.RecordBatch.from_pydict({"a": pa.array(["x" * 100] * 50), "b": pa.array([1] * 50)}))
+    at, offset, length = next(w for w in words(data) if w[2] == 5_000)
+    moved = data[:at] + struct.pack("<qq", offset + by, length) + data[at + 16 :]
+    with pytest.raises(Rejected) as refused:
+        ipc.check(moved, 0)
+    assert "buffers" in str(refused.value)
+
+
+@pytest.mark.parametrize("padding", range(1, 8))
+def test_a_message_of_odd_length_is_refused(padding: int) -> None:
+    """All behind it would be read out of alignment."""
+    (size,) = struct.unpack_from("<i", DATA, 4)
+    odd = (
+        DATA[:4] + struct.pack("<i", size + padding) + DATA[8 : 8 + size] + bytes(padding) + DATA[8 + size :]
+    )
+    with pytest.raises(Rejected, match="framing"):
+        ipc.decode(odd, BATCH.schema)
+
+
+@pytest.mark.parametrize(("length", "nulls"), [(2**62, 0), (-1, 0), (50, 51), (50, -1)])
+def test_a_node_of_an_impossible_length_is_refused(length: int, nulls: int) -> None:
+    data = ipc.encode(pa.RecordBatch.from_pydict({"a": pa.array([1] * 50)}))
+    at = next(w for w in words(data) if w[1:] == (50, 0))[0]
+    with pytest.raises(Rejected, match="length"):
+        ipc.check(data[:at] + struct.pack("<qq", length, nulls) + data[at + 16 :], 0)
