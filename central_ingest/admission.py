@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol.delivery import Head, Verdict, advance, judge
-from protocol.envelope import Envelope, Header, Kind, Rotation, parse
+from protocol.envelope import Envelope, Gap, Header, Kind, Rotation, parse
 from protocol.errors import Rejected
 from protocol.names import Stream
 from protocol.sealing import verify
@@ -68,6 +68,8 @@ class Admission:
             draft = _Draft(tenure, tenure.head, tenure.public, [])
         self._verify(envelope, suite, member, draft)
         digest = envelope.digest(suite)
+        if header.kind is Kind.GAP and len(Gap.from_bytes(header.extension).resume) != len(digest):
+            raise Rejected("GC-5001", reason="gap")  # receipts carry it as the hash of the head
         verdict = judge(draft.head, header, digest, draft.hash_at)
         if verdict is Verdict.UNGRANTED:
             raise _ungranted(header)
