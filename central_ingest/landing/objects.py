@@ -29,7 +29,8 @@ class Objects:
         return self.path(site, sha256).exists()
 
     def add(self, site: str, piece: PieceHeader, data: bytes) -> bool:
-        """Write a piece; True when the object is finished (or was before). Raises Rejected GC-5006 where all
+        """Write a piece; True when the object is finished (or was before). Raises Rejected GC-5006 where what
+        stands before it never came (no piece makes a hole, so no file is larger than what was sent) or where all
         pieces are there and the hash is another one, Transient GC-6005 where the disk fails."""
         whole = self.path(site, piece.sha256)
         part = whole.with_name(f".{piece.sha256}.part")
@@ -38,6 +39,8 @@ class Objects:
                 _sync(whole.parent)  # whoever renamed it may have died before this
                 return True
             self._make_folder(whole.parent)
+            if piece.offset > (part.stat().st_size if part.exists() else 0):
+                raise Rejected("GC-5006", reason="a piece of a large value out of its order")
             with open(part, "r+b" if part.exists() else "w+b") as file:
                 file.seek(piece.offset)
                 file.write(data)

@@ -80,6 +80,16 @@ def test_a_missing_piece_is_noticed(tmp_path: Path) -> None:
     assert not objects.has(SITE, SHA)
 
 
+@pytest.mark.parametrize("offset", [1, 10_001, 2**40, 2**62])
+def test_no_piece_makes_a_hole(tmp_path: Path, offset: int) -> None:
+    """Neither a file larger than what was sent, nor an offset that the disk refuses as if it were full."""
+    objects, huge = Objects(tmp_path), 2**63 - 1
+    objects.add(SITE, header(0, huge), CONTENT[:1] if offset == 1 else CONTENT[:10_000])
+    with pytest.raises(Rejected, match="GC-5006"):
+        objects.add(SITE, header(offset + (offset == 1), huge), b"x")
+    assert (tmp_path / SITE / f".{SHA}.part").stat().st_size <= 10_000
+
+
 def test_a_piece_out_of_range_is_refused_before_it_comes_here() -> None:
     with pytest.raises(Rejected, match="GC-5007"):
         decode_piece(encode_piece(header(len(CONTENT) - 1), b"xx"))
