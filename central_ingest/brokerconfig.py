@@ -14,14 +14,11 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from protocol import topics
-from protocol.limits import ENVELOPE_BYTES_MAX, KIB
+from protocol.limits import KIB, PACKET_BYTES_MAX
 from protocol.names import check_agent
 from protocol.topics import Rule
 
 CONFIG_NAME, RULES_NAME = "mosquitto.conf", "acl"
-
-PACKET_BYTES_MAX = ENVELOPE_BYTES_MAX + 4 * KIB
-"""An MQTT packet around the largest envelope: topic and headers take under 100 bytes."""
 
 _QUEUED_BUDGETS = 2
 """Nobody may have more under way than the credit, but what is sent again counts twice."""

@@ -30,6 +30,7 @@ from .broker import EmbeddedBroker
 from .config import Config
 from .enrolment import Enrolment
 from .grants import Grants
+from .inbox import Inbox
 from .journal.files import TORN_TAIL, FileJournal
 from .keystore import KeyStore, LiveOpener
 from .landing.delta import DeltaLake
@@ -123,6 +124,7 @@ class Daemon:
             make_link(config, voice),
             self._reception,
             voice,
+            inbox=Inbox(config.credit.budget_bytes, self._metrics),
             tick_seconds=config.journal.tick_seconds,
             journaled=self._journaled.set,
         )

@@ -17,6 +17,9 @@ from protocol.signing import Signer, Suite
 from .ledger.ledger import Ledger
 from .roster import Member, Roster
 
+SOURCES_MAX = 256
+"""Sources of one agent, as many as one hello can name: what an enrolled agent asks for never fills the ledger."""
+
 
 class Grants:
     def __init__(self, ledger: Ledger, roster: Roster, signer: Signer, suite: Suite) -> None:
@@ -26,7 +29,8 @@ class Grants:
         self._suite = suite
 
     def issue(self, stream: Stream, member: Member, epoch_said: int, now: int) -> bytes | None:
-        """A grant that the agent can keep in reserve, or None where another agent holds the stream.
+        """A grant that the agent can keep in reserve, or None where another agent holds the stream
+        or this one asks for more than SOURCES_MAX sources.
 
         An unused grant of the same agent is given again, so that repeated hellos do not burn epochs.
         """
@@ -38,6 +42,8 @@ class Grants:
         spare = [g.epoch for g in known if g.agent == member.agent and g.used is None and g.epoch > used]
         if spare:
             return self._write(stream, member, spare[-1], now)
+        if not known and self._ledger.sources_granted(member.agent) >= SOURCES_MAX:
+            return None
         epoch = max([used, *(g.epoch for g in known)]) + 1
         self._ledger.add_grant(stream, epoch, member.agent, now)
         return self._write(stream, member, epoch, now)

@@ -1,7 +1,7 @@
 """The receiver: the loop between the link and reception. It waits, collects and publishes; it decides nothing.
 
 Arrivals of one tick are processed together on a worker thread, so that one sync of the disk serves them all
-and the loop stays free to hear the broker. The queue is bounded by the credit that the centre has given.
+and the loop stays free to hear the broker. What waits for its tick stands in the inbox, which is bounded.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 
 from protocol import messages, topics
 from protocol.errors import Transient
@@ -17,6 +18,7 @@ from protocol.link.link import Connected, Disconnected, Link, Message, Will
 from protocol.messages import CentreState
 from protocol.signing import Signer
 
+from .inbox import Inbox
 from .reception import Outgoing, Reception
 
 log = logging.getLogger("central.receiver")
@@ -51,6 +53,7 @@ class Receiver:
         reception: Reception,
         voice: CentreVoice,
         *,
+        inbox: Inbox,
         tick_seconds: float,
         journaled: Callable[[], None],
     ) -> None:
@@ -59,8 +62,9 @@ class Receiver:
         self._voice = voice
         self._tick_seconds = tick_seconds
         self._journaled = journaled
-        self._inbox: list[tuple[str, bytes]] = []
+        self._inbox = inbox
         self._arrived = asyncio.Event()
+        self._to_announce = asyncio.Event()
         self.connected = False
         self.reason = ""
 
@@ -93,11 +97,11 @@ class Receiver:
                 case Message(topics.CENTRE_STATE, _):
                     pass  # our own word, which the pattern of the agents' states also catches
                 case Message(topic, payload):
-                    self._inbox.append((topic, payload))
+                    self._inbox.put(topic, payload)
                     self._arrived.set()
                 case Connected():
                     self.connected, self.reason = True, ""
-                    await self._publish([], announce=True)
+                    self._to_announce.set()
                 case Disconnected(code, reason):
                     if self.connected or not self.reason:
                         log.warning("%s %s", code, reason)
@@ -108,7 +112,9 @@ class Receiver:
             await self._arrived.wait()
             await asyncio.sleep(self._tick_seconds)
             self._arrived.clear()
-            arrivals, self._inbox = self._inbox, []
+            arrivals = self._inbox.take()
+            if self._inbox:
+                self._arrived.set()
             out = await self._process(arrivals)
             self._journaled()
             await self._publish(out)
@@ -124,8 +130,11 @@ class Receiver:
             raise
 
     async def _announce(self) -> None:
+        """At each connection, and again now and then. In a task of its own: hearing never waits for speaking."""
         while True:
-            await asyncio.sleep(STATE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._to_announce.wait(), STATE_SECONDS)
+            self._to_announce.clear()
             if self._link.connected:
                 await self._publish([], announce=True)
 

@@ -33,6 +33,10 @@ log = logging.getLogger("central.reception")
 REMEMBER_MICROS = 1_000_000
 """Heads are written into the ledger this often; a restart reads the journal from there."""
 
+STREAMS_TOLD_MAX = 512
+"""Streams of one agent about which the last word is remembered: a hello names 256 and asks for as many. About more
+nothing is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -84,7 +88,7 @@ class Reception:
                 agent, channel = topics.agent_of(topic)
                 self._take(agent, channel, payload)
             except Rejected as fault:
-                self._metrics.refused[fault.code] += 1
+                self._metrics.refuse(fault.code)
                 log.debug("refused from %s: %s", topic, fault.code)
         self._flush()
         self._remember()
@@ -202,7 +206,7 @@ class Reception:
 
     def _is_news(self, agent: str, stream: Stream, word: tuple[str, int]) -> bool:
         told = self._told.setdefault(agent, {})
-        if told.get(stream) == word:
+        if told.get(stream) == word or (stream not in told and len(told) >= STREAMS_TOLD_MAX):
             return False
         told[stream] = word
         return True

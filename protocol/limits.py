@@ -9,6 +9,10 @@ MIB = 1024 * KIB
 ENVELOPE_BYTES_MAX = 1 * MIB
 """A whole envelope. Larger publishes are slower, and brokers begin to refuse packets at 2,000,000 bytes."""
 
+PACKET_BYTES_MAX = ENVELOPE_BYTES_MAX + 4 * KIB
+"""An MQTT packet around the largest envelope: topic and headers take under 100 bytes. Both ends hang up on a larger
+one, and the broker is told to refuse it."""
+
 PLAIN_BYTES_MAX = 8 * MIB
 """An envelope's content after inflation: what a receiver must be ready to hold for one envelope."""
 

@@ -170,6 +170,12 @@ class Ledger:
         query = sa.select(t.grant).where(_of(t.grant, stream)).order_by(t.grant.c.epoch)
         return [GrantRecord(stream, r.epoch, r.agent, r.used) for r in self._all(query)]
 
+    def sources_granted(self, agent: str) -> int:
+        """How many sources this agent was ever granted."""
+        query = sa.select(sa.func.count(sa.distinct(t.grant.c.source))).where(t.grant.c.agent == agent)
+        with self._engine.connect() as c:
+            return int(c.execute(query).scalar_one())
+
     def add_grant(self, stream: Stream, epoch: int, agent: str, now: int) -> None:
         self._run(
             sa.insert(t.grant).values(

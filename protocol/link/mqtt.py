@@ -27,6 +27,7 @@ import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
 from protocol.errors import Permanent, Transient
+from protocol.limits import PACKET_BYTES_MAX
 from protocol.link.feed import Feed
 from protocol.link.link import Connected, Disconnected, LinkEvent, Message, Will
 
@@ -202,6 +203,7 @@ class MqttLink:
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
         _paho(client).connect_timeout = settings.connect_seconds_max
+        _bound_packets(client)
         return client
 
     async def _converse(self, client: aiomqtt.Client) -> None:
@@ -334,6 +336,20 @@ def _hang_up(client: aiomqtt.Client) -> None:
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         paho.loop_read()  # reads what had arrived, then the end; paho closes the socket and tells aiomqtt
+
+
+def _bound_packets(client: aiomqtt.Client) -> None:
+    """Hang up on whoever announces a packet that no end of ours sends: MQTT allows 256 MiB, and paho asks the socket
+    for all that is left of a packet at once. It has no bound of its own for 3.1.1, so its reading is wrapped."""
+    paho = _paho(client)
+    receive = paho._sock_recv
+
+    def bounded(size: int) -> bytes:
+        if size > PACKET_BYTES_MAX:
+            raise ConnectionResetError("a packet larger than any of ours")
+        return bytes(receive(size))
+
+    paho._sock_recv = bounded
 
 
 def _paho(client: aiomqtt.Client) -> Any:

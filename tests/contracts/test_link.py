@@ -20,14 +20,15 @@ import pytest
 
 from central_ingest.broker import EmbeddedBroker
 from protocol.errors import Permanent, Transient
+from protocol.limits import ENVELOPE_BYTES_MAX
 from protocol.link.link import Connected, Disconnected, Link, LinkEvent, Message, Will
 from protocol.link.memory import MemoryBroker
 from protocol.link.mqtt import MqttLink, MqttSettings
 from tests.servers import Certificates, Mosquitto, Relay, free_port, make_certificates, require_server
 
 PATIENCE_SECONDS = 20.0
-BIG = random.Random(1).randbytes(1_310_720)
-"""1.25 MiB: more than any envelope, less than brokers refuse."""
+BIG = random.Random(1).randbytes(ENVELOPE_BYTES_MAX)
+"""The largest that either end sends."""
 
 
 class Ear:

@@ -22,7 +22,7 @@ import pytest
 from central_ingest import brokerconfig
 from protocol import topics
 from protocol.errors import Transient
-from protocol.limits import ENVELOPE_BYTES_MAX
+from protocol.limits import ENVELOPE_BYTES_MAX, PACKET_BYTES_MAX
 from protocol.link.link import Connected, Disconnected
 from protocol.link.mqtt import MqttLink, MqttSettings
 from tests.servers import Mosquitto, free_port, make_certificates, require_server
@@ -326,7 +326,7 @@ async def test_a_packet_that_no_end_of_ours_sends_ends_the_connection(
         async with asyncio.timeout(SECONDS):
             assert await anext(events) == Connected()
             with pytest.raises(Transient):
-                await link.send(topics.up(A), b"x" * (brokerconfig.PACKET_BYTES_MAX + 1))
+                await link.send(topics.up(A), b"x" * (PACKET_BYTES_MAX + 1))
             assert isinstance(await anext(events), Disconnected)
         await link.aclose()
         async with broker.client(A) as again:

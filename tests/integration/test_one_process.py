@@ -20,6 +20,7 @@ import pytest
 from central_ingest.admission import Admission
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants as CentreGrants
+from central_ingest.inbox import Inbox
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
 from central_ingest.keystore import KeyStore, LiveOpener
 from central_ingest.landing.heat import Rhythm
@@ -104,7 +105,10 @@ class Centre:
         )
         voice = CentreVoice(signer, wall)
         link = broker.link("centre", [topics.ALL_UP, topics.ALL_STATES], voice.will())
-        self.receiver = Receiver(link, reception, voice, tick_seconds=0.005, journaled=lambda: None)
+        inbox = Inbox(1 << 28, metrics)
+        self.receiver = Receiver(
+            link, reception, voice, inbox=inbox, tick_seconds=0.005, journaled=lambda: None
+        )
 
     def token(self) -> Token:
         secret = secrets.token_bytes(32)

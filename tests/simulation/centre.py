@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from central_ingest.admission import Admission
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants
+from central_ingest.inbox import Inbox
 from central_ingest.journal.files import FileJournal
 from central_ingest.journal.journal import Damage, Entry, Journal
 from central_ingest.keystore import KeyStore, LiveOpener
@@ -234,6 +235,7 @@ class Centre(Machine):
             self.air.link(self.client_id, [topics.ALL_UP, topics.ALL_STATES], voice.will()),
             reception,
             voice,
+            inbox=Inbox(64 << 20, metrics),
             tick_seconds=TICK_SECONDS,
             journaled=journaled.set,
         )

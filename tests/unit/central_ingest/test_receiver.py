@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from central_ingest.inbox import Inbox
 from central_ingest.receiver import CentreVoice, Receiver
 from protocol import messages, topics
 from protocol.link.link import Connected, Message
@@ -28,7 +29,14 @@ class Scene:
         voice = CentreVoice(CENTRE, lambda: 5)
         self.journaled = 0
         link = self.broker.link("centre", [topics.ALL_UP, topics.ALL_STATES], voice.will())
-        self.receiver = Receiver(link, self.centre.reception, voice, tick_seconds=0.001, journaled=self._note)
+        self.receiver = Receiver(
+            link,
+            self.centre.reception,
+            voice,
+            inbox=Inbox(1 << 28, self.centre.metrics),
+            tick_seconds=0.001,
+            journaled=self._note,
+        )
         agent = self.centre.a.agent
         self.agent = self.broker.link("agent", [topics.down(agent), topics.CENTRE_STATE])
         self.heard: asyncio.Queue[Any] = asyncio.Queue()

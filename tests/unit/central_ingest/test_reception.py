@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from central_ingest.admission import Admission
 from central_ingest.enrolment import Enrolment, secret_hash
-from central_ingest.grants import Grants
+from central_ingest.grants import SOURCES_MAX, Grants
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
 from central_ingest.ledger.ledger import AgentRecord
 from central_ingest.metrics import Metrics
 from central_ingest.receipts import Credit, Receipts
-from central_ingest.reception import Reception
+from central_ingest.reception import STREAMS_TOLD_MAX, Reception
 from central_ingest.restart import restore
 from protocol import messages, topics
 from protocol.keys import from_base64, opener, to_base64
@@ -426,6 +426,32 @@ def test_nothing_a_message_does_can_delay_others(centre: Centre) -> None:
     assert brief(answers) == [("Receipt", "his", 1, 1)]
     assert sum(centre.metrics.refused.values()) == 2 * len(hostile)
     assert centre.raw([(topics.down(centre.a.agent), good)]) == []
+
+
+def test_what_an_agent_asks_about_is_not_remembered_without_bound(centre: Centre) -> None:
+    """Of strangers nothing is remembered at all; of an enrolled agent as many streams as two hellos name."""
+    for seed in range(40):
+        stranger = Sender(seed + 10, Stream("h1", "his"))
+        centre.tick((stranger, hello(stranger, b"no grant")), (stranger, stranger.mark()))
+    assert (centre.reception._sessions, centre.reception._told) == ({}, {})
+    centre.greet(centre.a)
+    for number in range(STREAMS_TOLD_MAX + 100):
+        asked = Sender(1, Stream("h1", f"s{number}"))
+        centre.tick((asked, asked.mark()))
+    assert set(centre.reception._told) == {centre.a.agent}
+    assert len(centre.reception._told[centre.a.agent]) == STREAMS_TOLD_MAX
+    assert brief(centre.tick((centre.a, centre.a.mark()))) == [("Receipt", "his", 1, 1)]
+
+
+def test_the_grants_of_one_agent_are_as_many_as_a_hello_can_name(centre: Centre) -> None:
+    for part in range(3):
+        wants = tuple(f"s{part}-{number}" for number in range(250))
+        answers = centre.tick((centre.a, hello(centre.a, None, session=str(part) * 32, wants=wants)))
+    assert {kind for kind, *_ in brief(answers)} == {"Refusal"}
+    assert centre.ledger.sources_granted(centre.a.agent) == SOURCES_MAX
+    assert brief(centre.tick((centre.b, hello(centre.b, None, wants=("lis",))))) == [
+        ("Grant", "lis", 1, None)
+    ]
 
 
 GOOD = Centre()

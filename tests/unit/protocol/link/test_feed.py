@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from protocol.link.feed import Feed
-from protocol.link.link import Connected, LinkEvent
+from protocol.limits import MIB
+from protocol.link.feed import BYTES_MAX, MESSAGE_BYTES, Feed
+from protocol.link.link import Connected, Disconnected, LinkEvent, Message
 
 
 async def test_what_kills_the_work_reaches_the_consumer_after_what_was_said() -> None:
@@ -58,3 +59,25 @@ async def test_a_cancelled_consumer_ends_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await consumer
     assert ended.is_set()
+
+
+async def test_what_nobody_takes_is_bounded_and_word_of_the_line_is_never_dropped() -> None:
+    """A broker may push whatever it likes while its listener is busy."""
+    room = BYTES_MAX // (MIB + MESSAGE_BYTES)
+
+    async def work() -> None:
+        feed.put(Connected())
+        for _ in range(room + 5):
+            feed.put(Message("a", bytes(MIB)))
+        feed.put(Disconnected("GC-4001", "gone"))
+        await asyncio.Event().wait()
+
+    feed = Feed(work)
+    events = feed.events()
+    heard = [await anext(events) for _ in range(room + 2)]
+    assert (heard[0], heard[-1]) == (Connected(), Disconnected("GC-4001", "gone"))
+    assert feed.dropped == 5
+    feed.put(Message("a", bytes(MIB)))
+    assert await anext(events) == Message("a", bytes(MIB))
+    await feed.aclose()
+    await events.aclose()  # type: ignore[attr-defined]
