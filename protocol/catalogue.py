@@ -196,6 +196,13 @@ _HERE: dict[str, Advice] = {
         "数据源 {source} 的文件夹已不是原来的文件夹，或所在文件系统已改变。",
         "请挂载正确的文件夹；如确为原文件夹重新挂载，运行 `edge-agent confirm {source}`。",
     ),
+    "GC-2030": Advice(
+        _R,
+        "The table {table} cannot be read whole and exactly ({reason}), so it is not read.",
+        "Ask the DBA to lift what stands in the way, or leave the table out with `exclude`; the others go on.",
+        "表 {table} 无法完整且精确地读取（{reason}），因此不予采集。",
+        "请联系 DBA 消除该限制，或用 exclude 排除该表；其他表不受影响。",
+    ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
         _L,

@@ -44,6 +44,13 @@ class Carrier(Enum):
     """the same of text, or the byte FF, which begins no UTF-8, and then bytes that are no text"""
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """bytes, as the text that they are in `charset` (Python's name); others stand aside."""
+
+    charset: str
+
+
 _NATIVE: dict[Carrier, frozenset[type]] = {
     Carrier.INTEGER: frozenset({int}),
     Carrier.FLOAT: frozenset({float}),
@@ -64,7 +71,7 @@ class Layout:
 
     names: tuple[str, ...]
     wires: tuple[pa.DataType, ...]
-    carriers: tuple[Carrier, ...]
+    carriers: tuple[Carrier | Encoded, ...]
 
     def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
         """The rows of `records`, each a sequence of one value a column."""
@@ -99,9 +106,11 @@ def aside(column: str, reason: str, original: bytes) -> Aside:
 
 
 def build(
-    carrier: Carrier, wire: pa.DataType, values: Sequence[Any]
+    carrier: Carrier | Encoded, wire: pa.DataType, values: Sequence[Any]
 ) -> tuple[pa.Array, dict[int, Odd] | None]:
     """`values` as an array of `wire`, null where a value is aside, and the asides by row (None: none)."""
+    if isinstance(carrier, Encoded):
+        return _decoded(carrier.charset, wire, values)
     if carrier is Carrier.SPELT:
         return spelt.read(wire, values)
     if carrier is Carrier.MARKED:
@@ -115,6 +124,26 @@ def build(
         except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
             pass
     return _checked(carrier, wire, values)
+
+
+def _decoded(
+    charset: str, wire: pa.DataType, values: Sequence[bytes | None]
+) -> tuple[pa.Array, dict[int, Odd] | None]:
+    kept: list[str | None] = []
+    odd: dict[int, Odd] = {}
+    for row, value in enumerate(values):
+        text = None
+        if value is not None:
+            try:
+                text = value.decode(charset)
+                # Some codes are read but never written, so their text would not lead back to them.
+                exact = text.encode(charset) == value
+            except UnicodeError:
+                exact = False
+            if not exact:
+                text, odd[row] = None, (ASIDE_CHARSET, bytes(value))
+        kept.append(text)
+    return pa.array(kept, wire), odd or None
 
 
 def _clean(carrier: Carrier, wire: pa.DataType, values: Sequence[Any]) -> pa.Array:

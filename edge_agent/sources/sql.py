@@ -24,6 +24,7 @@ from sqlalchemy.pool import StaticPool
 from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
+from edge_agent.sources.dialects.kingbase import Kingbase
 from edge_agent.sources.dialects.mysql import Mysql
 from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.dialects.sqlite import Sqlite
@@ -42,6 +43,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "postgresql": Postgres,
     "mysql": Mysql,
     "mariadb": Mysql,
+    "kingbase": Kingbase,
 }
 """By the backend name of the URL."""
 
@@ -143,6 +145,8 @@ class SqlSource:
         found = self._dialect.catalogue(reading.fetch, table)
         if not found:
             raise Rejected("GC-2002", table=str(table), source=self._slug)
+        if found[0].refused is not None:
+            raise Rejected("GC-2030", table=str(table), reason=found[0].refused)
         facts, key = found[0], self._key(found[0])
         if key is None:
             raise Rejected("GC-2005", table=str(table))
@@ -372,7 +376,7 @@ def _with_collation(column: Column, key: KeyChoice) -> Column:
     collation = key.collations.get(column.name) if column.name in key.columns else None
     if collation is None:
         return column
-    return Column(column.name, column.wire, column.source_type, {COLLATION: collation})
+    return Column(column.name, column.wire, column.source_type, {**column.meta, COLLATION: collation})
 
 
 def _travels(*names: str) -> bool:

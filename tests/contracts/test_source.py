@@ -172,13 +172,22 @@ class PostgresRig(ServerRig):
         super().__init__(postgres(), "text", keyed)
 
 
+class KingbaseRig(PostgresRig):
+    """KingbaseES by its dialect, PostgreSQL by its server."""
+
+    def __init__(self, folder: Path, keyed: bool) -> None:
+        super().__init__(folder, keyed)
+        self.source.close()
+        self.source = SqlSource("his", self._server.url(self._database).replace("postgresql", "kingbase", 1))
+
+
 class MariadbRig(ServerRig):
     def __init__(self, folder: Path, keyed: bool) -> None:
         super().__init__(mariadb(), "varchar(100) CHARACTER SET utf8mb4", keyed)
 
 
 MakeRig = Callable[[Path, bool], Rig]
-KINDS: list[MakeRig] = [SqliteRig, FilesRig, MemoryRig, PostgresRig, MariadbRig]
+KINDS: list[MakeRig] = [SqliteRig, FilesRig, MemoryRig, PostgresRig, KingbaseRig, MariadbRig]
 KEEPS_NUL = (SqliteRig, FilesRig, MemoryRig, MariadbRig)
 NO_TOKEN = (ServerRig,)
 
@@ -189,7 +198,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     yield from _opened(make(tmp_path, keyed))
 
 
-@pytest.fixture(params=[SqliteRig, MemoryRig, PostgresRig, MariadbRig])
+@pytest.fixture(params=[SqliteRig, MemoryRig, PostgresRig, KingbaseRig, MariadbRig])
 def ranges(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     yield from _opened(request.param(tmp_path, True))
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import URL
 
-from edge_agent.sources.columns import Carrier
+from edge_agent.sources.columns import Carrier, Encoded
 from protocol.names import TableName
 from protocol.schema import Column
 
@@ -54,6 +54,8 @@ class TableFacts:
     rows_estimate: int | None = None
     collates: bool = False
     """Columns may compare otherwise than by their bytes."""
+    refused: str | None = None
+    """Why it cannot be read whole and exactly, in a few words; None if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class Dialect(ABC):
         """That table (or none), or all tables."""
 
     @abstractmethod
-    def carrier(self, column: Column) -> Carrier: ...
+    def carrier(self, column: Column) -> Carrier | Encoded: ...
 
     @abstractmethod
     def comparable(self, column: Column) -> bool:
@@ -170,6 +172,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def collated(self, expression: str, collation: str) -> str: ...
+
+    def parameter(self, column: Column, position: int) -> str:
+        """The placeholder of a value that is compared with the column, made of the column's type."""
+        return self.placeholder(position)
 
     def bound(self, column: Column, value: Any) -> Any:
         """A decoded canonical value of the column, as the driver's parameter that compares with it exactly."""
@@ -220,7 +226,7 @@ class _Parameters:
 
     def add(self, column: Column, value: Any) -> str:
         self.values.append(self._dialect.bound(column, value))
-        return self._dialect.placeholder(len(self.values) - 1)
+        return self._dialect.parameter(column, len(self.values) - 1)
 
 
 def key_range(

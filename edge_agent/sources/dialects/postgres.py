@@ -219,6 +219,9 @@ class Postgres(Dialect):
             return "the driver is not installed (the extra edge-postgres)"
         if not url.database:
             return "it must name a database, as in postgresql://account@host/database"
+        return self.check_options(url)
+
+    def check_options(self, url: URL) -> str | None:
         if set(url.query) - _OPTIONS or not all(isinstance(v, str) for v in url.query.values()):
             return f"of its options only these are known: {', '.join(sorted(_OPTIONS))}"
         return None
@@ -245,20 +248,25 @@ class Postgres(Dialect):
             if (state := refusal(str(error), url.username or "")) is not None:
                 raise errors.lookup(state) from None
             raise
-        if connection.server_version < VERSION_MIN:
-            connection.close()
-            raise psycopg2.NotSupportedError
         return connection
 
     def prepare(self, connection: Any, seconds: float) -> None:
         connection.autocommit = True
         with connection.cursor() as cursor:
+            self.refuse_older(cursor)
             cursor.execute(f"{_SESSION}SET statement_timeout = {round(seconds * 1_000)}")
             cursor.execute(_SEARCH_PATH)
             cursor.execute("SELECT oid FROM pg_catalog.pg_type")
             self._types = [oid for (oid,) in cursor.fetchall()]
         # psycopg2 itself opens such a transaction before the first statement.
         connection.set_session("REPEATABLE READ", readonly=True, autocommit=False)
+
+    def refuse_older(self, cursor: Any) -> None:
+        """Raise NotSupportedError for a server that is too old."""
+        import psycopg2
+
+        if cursor.connection.server_version < VERSION_MIN:
+            raise psycopg2.NotSupportedError
 
     def break_off(self, connection: Any) -> None:
         with contextlib.suppress(Exception):
