@@ -46,7 +46,7 @@ class Carrier(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """bytes, as the text that they are in `charset` (Python's name); others stand aside."""
+    """bytes, or str of their hex digits, as the text that they are in `charset` (Python's name)"""
 
     charset: str
 
@@ -127,21 +127,22 @@ def build(
 
 
 def _decoded(
-    charset: str, wire: pa.DataType, values: Sequence[bytes | None]
+    charset: str, wire: pa.DataType, values: Sequence[bytes | str | None]
 ) -> tuple[pa.Array, dict[int, Odd] | None]:
     kept: list[str | None] = []
     odd: dict[int, Odd] = {}
     for row, value in enumerate(values):
         text = None
         if value is not None:
+            original = bytes.fromhex(value) if isinstance(value, str) else bytes(value)
             try:
-                text = value.decode(charset)
+                text = original.decode(charset)
                 # Some codes are read but never written, so their text would not lead back to them.
-                exact = text.encode(charset) == value
+                exact = text.encode(charset) == original
             except UnicodeError:
                 exact = False
             if not exact:
-                text, odd[row] = None, (ASIDE_CHARSET, bytes(value))
+                text, odd[row] = None, (ASIDE_CHARSET, original)
         kept.append(text)
     return pa.array(kept, wire), odd or None
 

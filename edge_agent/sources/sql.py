@@ -26,6 +26,7 @@ from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.dialects.kingbase import Kingbase
 from edge_agent.sources.dialects.mysql import Mysql
+from edge_agent.sources.dialects.oracle import Oracle
 from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.dialects.sqlite import Sqlite
 from edge_agent.sources.patience import Patience, Silent
@@ -44,6 +45,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "mysql": Mysql,
     "mariadb": Mysql,
     "kingbase": Kingbase,
+    "oracle": Oracle,
 }
 """By the backend name of the URL."""
 

@@ -95,7 +95,9 @@ def test_it_cannot_write_and_it_says_whose_fault_a_wrong_password_is(
 ) -> None:
     from psycopg2.errors import ReadOnlySqlTransaction
 
-    connection = Kingbase().connect(make_url(_address(server, database)))
+    dialect = Kingbase()
+    connection = dialect.connect(make_url(_address(server, database)))
+    dialect.prepare(connection, 60.0)
     with pytest.raises(ReadOnlySqlTransaction):
         connection.cursor().execute("CREATE TABLE no(a int)")
     connection.close()
@@ -103,4 +105,4 @@ def test_it_cannot_write_and_it_says_whose_fault_a_wrong_password_is(
     with pytest.raises(Transient) as caught:
         wrong.inventory()
     wrong.close()
-    assert caught.value.code == "GC-2001"
+    assert caught.value.code == "GC-2040"

@@ -265,7 +265,7 @@ def test_a_dropped_column_is_never_read_as_its_own_name(opened: Open, writer: sq
 
 @pytest.mark.parametrize(
     "url",
-    ["sqlite://", "sqlite:///:memory:", "oracle://u:pass-word@h/d", "no address", "sqlite:///his.db?mode=rw"],
+    ["sqlite://", "sqlite:///:memory:", "db2://u:pass-word@h/d", "no address", "sqlite:///his.db?mode=rw"],
 )
 def test_an_address_that_cannot_be_used_is_named_not_shown(url: str) -> None:
     with pytest.raises(Permanent) as caught:

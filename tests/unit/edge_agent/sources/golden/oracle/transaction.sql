@@ -1,0 +1,2 @@
+-- begin
+SET TRANSACTION READ ONLY;
