@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: setup check test crash demo format clean
+.PHONY: setup check test crash demo bench format clean
 
 setup: $(VENV)/.ready
 
@@ -33,9 +33,13 @@ crash: setup
 demo: setup
 	$(BIN)/python -m demo $(if $(SECONDS),--seconds $(SECONDS))
 
+# make bench ROWS=200000 measures with fewer rows; WRITE=docs/performance.md puts the tables into that page.
+bench: setup
+	$(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(WRITE),--write $(WRITE))
+
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-bench demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

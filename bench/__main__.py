@@ -1,0 +1,115 @@
+"""`python -m bench [NAME …]`: run benches, print their tables as markdown, and write them into a page where asked.
+
+Without names all of them run, in under 15 minutes. A bench whose server or generator is missing is left out by
+name, as is a rival that cannot be installed: nothing is invented.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import duty, landed, latency, report, rest, rivals, sql
+from .databases import KINDS, Missing
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done. `seconds` is how long latency and rest are watched."""
+
+    rows: int
+    rounds: int
+    seconds: float
+    duty_rows: int
+    duty_shares: tuple[float, ...] = (0.1, 0.3)
+    databases: tuple[str, ...] = tuple(KINDS)
+    rivals: bool = True
+
+
+QUICK = Size(2_000, 1, 1.0, 2_000, (0.5,), ("sqlite",), rivals=False)
+"""Whether the benches still run at all; their figures mean nothing."""
+
+
+def _landed(size: Size) -> str:
+    return report.landed(landed.run(size.rows, size.rounds))
+
+
+def _latency(size: Size) -> str:
+    return report.latency(latency.run(size.seconds / 2))
+
+
+def _sql(size: Size) -> str:
+    python = rivals.install()[0] if size.rivals else None
+    found, missing = [], []
+    for kind in size.databases:
+        try:
+            found.append(sql.run(kind, size.rows, max(1, size.rounds - 1), python))
+        except Missing as what:
+            missing.append(f"- left out: {kind}, {what}")
+    return "\n".join([report.sql(found), *missing])
+
+
+def _rest(size: Size) -> str:
+    return report.rest(rest.run(size.seconds))
+
+
+def _duty(size: Size) -> str:
+    return report.duty(duty.run(size.duty_rows, size.duty_shares))
+
+
+BENCHES: dict[str, Callable[[Size], str]] = {
+    "landed": _landed,
+    "latency": _latency,
+    "sql": _sql,
+    "rest": _rest,
+    "duty": _duty,
+}
+
+
+def run(names: list[str], size: Size) -> str:
+    """The figures as markdown, each part printed as it comes."""
+    python, why_not = rivals.install() if size.rivals else (None, "nothing but our own plain programs")
+    known = f"{rivals.versions(python)}, in an environment of their own" if python else why_not
+    parts = [report.head(size.rows, size.rounds, known)]
+    print(parts[0], flush=True)
+    for name in names:
+        began = time.monotonic()
+        try:
+            part = BENCHES[name](size)
+        except Missing as what:
+            part = f"### {name}\n\nLeft out: {what}."
+        print(f"\n{part}\n\n({name} took {time.monotonic() - began:.0f} s)", flush=True)
+        parts.append(part)
+    return "\n\n".join(parts)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="how long rest is watched; latency half of it"
+    )
+    parser.add_argument("--database", action="append", choices=list(KINDS), help="for sql; all if left out")
+    parser.add_argument("--quick", action="store_true", help="only see whether everything still runs")
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="put the tables between PAGE's marker lines"
+    )
+    said = parser.parse_args()
+    if unknown := set(said.names) - set(BENCHES):
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}")
+    chosen = tuple(said.database or KINDS)
+    size = QUICK if said.quick else Size(said.rows, said.rounds, said.seconds, 200_000, databases=chosen)
+    figures = run(said.names or list(BENCHES), size)
+    if said.write:
+        report.write(said.write, figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Change → receipted, and → queryable, while 2,000 rows a second come in small changes.
+
+A group of changes is there (at hand, as a reader of a log would have it) at a time that the sender notes. It is
+receipted when the spool's own file says so, read from outside; it can be queried when the entry of its Delta commit
+has its name. Both are looked for every 2 ms. How long a change waits for the next look at its source is the operator's
+interval, and not in here; nor are the first seconds, in which a table that was quiet becomes a busy one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from demo.stage import SITE
+
+from . import visits
+from .delta_log import DeltaLog
+from .processes import Usage
+from .sending import Plan, write_plan
+from .site import Site, site
+
+GROUPS_PER_SECOND = 20
+GROUP_ROWS = 100
+_POLL_SECONDS = 0.002
+_WARM_UP_GROUPS = 3 * GROUPS_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of each group, in order; the warm-up is left out where there is more than that."""
+
+    rows: int
+    receipted: list[float]
+    queryable: list[float]
+    usages: dict[str, Usage]
+    seconds: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def run(seconds: float) -> Latency:
+    rows = int(seconds * GROUPS_PER_SECOND * GROUP_ROWS)
+    with TemporaryDirectory(prefix="guicang-bench-") as folder:
+        root = Path(folder)
+        slices, database = root / "slices.arrow", root / "empty.db"
+        visits.write_slices(slices, rows)
+        database.touch()
+        with site(root, f"sqlite:///{database}") as one:
+            plan = write_plan(one.root, slices, GROUPS_PER_SECOND, GROUP_ROWS)
+            one.start_module("agent", "bench.sender", str(one.agent_config), str(plan.file))
+            one.wait_until(lambda: one.agent_status().get("link", {}).get("centre_online", False), 60)
+            before = one.usages()
+            plan.start.touch()
+            receipted, queryable = _watch(one, plan, seconds + 60)
+            usages = {name: use.since(before[name]) for name, use in one.usages().items()}
+            _check(one, rows)
+    return Latency(rows, receipted, queryable, usages, seconds)
+
+
+def _watch(one: Site, plan: Plan, seconds_max: float) -> tuple[list[float], list[float]]:
+    """Look until everything that was sent is receipted and can be queried."""
+    log = DeltaLog(one.lake, "outpatient")
+    receipts: list[tuple[float, int]] = []
+    commits: list[tuple[float, int]] = []
+    give_up = time.monotonic() + seconds_max
+    spool = sqlite3.connect(f"file:{one.spool}?mode=ro", uri=True)
+    heads: list[tuple[int, float]] = []
+    try:
+        while not heads or receipts[-1][1] < heads[-1][0] or commits[-1][1] < heads[-1][0]:
+            if time.monotonic() > give_up:
+                raise RuntimeError("not everything was receipted and landed")
+            (seq,) = spool.execute("SELECT receipted_seq FROM streams").fetchone()
+            if not receipts or seq > receipts[-1][1]:
+                receipts.append((time.time(), seq))
+            if log.poll() or not commits:
+                commits.append((time.time(), log.last_seq))
+            if not heads and plan.done.exists() and (text := plan.done.read_text()):
+                heads = [(head, there) for head, there in json.loads(text)]
+            time.sleep(_POLL_SECONDS)
+    finally:
+        spool.close()
+    return _waits(heads, receipts), _waits(heads, commits)
+
+
+def _waits(heads: list[tuple[int, float]], seen: list[tuple[float, int]]) -> list[float]:
+    """Of each group: from when it was there until something at least as high was seen."""
+    waits, i = [], 0
+    for head, there in heads:
+        while seen[i][1] < head:
+            i += 1
+        waits.append(seen[i][0] - there)
+    return waits[_WARM_UP_GROUPS:] or waits
+
+
+def _check(one: Site, rows: int) -> None:
+    """What was called queryable is what a query counts."""
+    out = one.root / "count.csv"
+    sql = f'SELECT count(*) AS n FROM changes."{SITE}.his.{visits.TABLE}"'
+    one.central("query", sql, "--output", str(out))
+    counted = int(out.read_text().split()[1])
+    if counted != rows:
+        raise RuntimeError(f"a query counts {counted} of {rows} rows")

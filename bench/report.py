@@ -1,0 +1,200 @@
+"""Figures as the markdown that is printed and that docs/performance.md holds between two marker lines."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .duty import Duty
+from .landed import Run
+from .latency import Latency, percentile
+from .processes import MIB, Usage
+from .rest import Rest
+from .sql import Figures
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+_PACKAGES = ("pyarrow", "deltalake", "aiomqtt", "zstandard", "pynacl")
+
+LANDED_GOAL, RECEIPTED_GOAL, QUERYABLE_GOAL = 200_000, 0.100, 0.300
+SPEED_GOAL, MEMORY_GOAL = 3.0, 1 / 4
+AGENT_GOAL, REST_GOAL, REST_CPU_GOAL = 200, 110, 0.01
+
+
+def head(rows: int, rounds: int, rivals: str) -> str:
+    """When, where and with what."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    load = os.getloadavg()[0]
+    return "\n".join(
+        (
+            f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {rows:,} rows, medians of {rounds} rounds in "
+            f"which the contestants alternate.",
+            f"Machine: {os.cpu_count()} cores of {_processor()}, {platform.system()} {platform.release()}; load "
+            f"average {load:.1f} before the first bench (above 0.5 the machine was not ours alone).",
+            f"Python {platform.python_version()}, {versions}, {_mosquitto()}.",
+            f"Compared with: {rivals}.",
+        )
+    )
+
+
+def landed(found: Iterable[tuple[str, str, list[Run]]]) -> str:
+    lines = ["### Prepared batches → landed", ""]
+    lines += _header("placement", "who", "rows/s", "ratio", "CPU s per 1 M rows", "peak MiB")
+    by_place: dict[str, float] = {}
+    for placement, who, runs in found:
+        rate = statistics.median(run.rate for run in runs)
+        ratio = "1" if who == "ours" else f"{rate / by_place[placement]:.2f}"
+        by_place.setdefault(placement, rate)
+        lines.append(_row(placement, who, f"{rate:,.0f}", ratio, _cpu(runs), _peaks(runs)))
+        if placement == "one core" and who == "ours":
+            goal = _goal(f"{LANDED_GOAL:,} rows/s on one core", rate >= LANDED_GOAL, f"{rate:,.0f} rows/s")
+    return "\n".join([*lines, "", goal])
+
+
+def latency(found: Latency) -> str:
+    lines = [f"### Latency at {found.rows / found.seconds:,.0f} rows/s", ""]
+    lines += _header("from a change to", "p50 ms", "p99 ms", "most ms")
+    for what, values in (("receipted", found.receipted), ("queryable", found.queryable)):
+        ends = (percentile(values, 0.5), percentile(values, 0.99), max(values))
+        lines.append(_row(what, *(f"{1000 * value:.0f}" for value in ends)))
+    shares = ", ".join(
+        f"{name} {100 * use.cpu_seconds / found.seconds:.0f} %" for name, use in found.usages.items()
+    )
+    receipted, queryable = percentile(found.receipted, 0.5), percentile(found.queryable, 0.5)
+    goals = [
+        _goal("receipted p50 under 100 ms", receipted < RECEIPTED_GOAL, f"{1000 * receipted:.0f} ms"),
+        _goal("queryable p50 under 300 ms", queryable < QUERYABLE_GOAL, f"{1000 * queryable:.0f} ms"),
+    ]
+    return "\n".join([*lines, "", f"Share of a core: {shares}.", "", *goals])
+
+
+def sql(found: Sequence[Figures]) -> str:
+    lines = ["### SQL source → landed (ours), → Parquet (dlt)", ""]
+    lines += _header("database", "who", "rows", "rows/s", "ours is", "CPU s per 1 M rows", "peak MiB")
+    goals = []
+    for one in found:
+        rate = statistics.median(run.rate for run in one.ours)
+        rows = f"{one.ours[0].rows:,}"
+        lines.append(_row(one.database, "ours", rows, f"{rate:,.0f}", "", _cpu(one.ours), _peaks(one.ours)))
+        for backend, runs in one.dlt.items():
+            theirs = statistics.median(run.rate for run in runs)
+            cells = (
+                f"{runs[0].rows:,}",
+                f"{theirs:,.0f}",
+                f"{rate / theirs:.1f} ×",
+                _cpu(runs),
+                _peaks(runs),
+            )
+            lines.append(_row(one.database, f"dlt, {backend}", *cells))
+        goals += _sql_goals(one, rate)
+    return "\n".join([*lines, "", *goals])
+
+
+def _sql_goals(one: Figures, rate: float) -> list[str]:
+    agent = _peak(one.ours, "agent")
+    goals = [_goal(f"{one.database}: agent under {AGENT_GOAL} MiB", agent < AGENT_GOAL, f"{agent:.0f} MiB")]
+    if theirs := one.dlt.get("pyarrow"):
+        speed = rate / statistics.median(run.rate for run in theirs)
+        share = agent / _peak(theirs, "dlt")
+        goals += [
+            _goal(
+                f"{one.database}: three times dlt's pyarrow backend", speed >= SPEED_GOAL, f"{speed:.1f} ×"
+            ),
+            _goal(f"{one.database}: in a quarter of its memory", share <= MEMORY_GOAL, f"{share:.2f}"),
+        ]
+    return goals
+
+
+def rest(found: Rest) -> str:
+    held = found.resident_bytes / MIB
+    lines = [f"### The agent at rest, {found.seconds:.0f} s", ""]
+    lines += _header("resident MiB", "peak MiB", "share of a core", "`status` answers in")
+    lines.append(
+        _row(
+            f"{held:.0f}",
+            f"{found.peak_bytes / MIB:.0f}",
+            f"{100 * found.cpu_share:.1f} %",
+            f"{1000 * found.status_seconds:.0f} ms",
+        )
+    )
+    goals = [
+        _goal(f"under {REST_GOAL} MiB at rest", held < REST_GOAL, f"{held:.0f} MiB"),
+        _goal("1 % of a core", found.cpu_share <= REST_CPU_GOAL, f"{100 * found.cpu_share:.1f} %"),
+    ]
+    return "\n".join([*lines, "", *goals])
+
+
+def duty(found: Sequence[Duty]) -> str:
+    lines = ["### Share of time that statements run, as PostgreSQL counts it", ""]
+    lines += _header("`duty_share_max`", "measured", "rows/s")
+    lines += [
+        _row(f"{one.allowed:.2f}", f"{one.active_share:.3f}", f"{one.rows_per_second:,.0f}") for one in found
+    ]
+    goals = [
+        _goal(f"at most {one.allowed:.2f}", one.active_share <= one.allowed, f"{one.active_share:.3f}")
+        for one in found
+    ]
+    return "\n".join([*lines, "", *goals])
+
+
+def write(page: Path, figures: str) -> None:
+    """Replace what stands between the marker lines. Raises ValueError where the page has none."""
+    text = page.read_text("utf-8")
+    before, found, rest_of_page = text.partition(BEGIN)
+    _, also_found, after = rest_of_page.partition(END)
+    if not (found and also_found):
+        raise ValueError(f"{page} has no lines {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
+
+
+def _header(*names: str) -> list[str]:
+    return [_row(*names), "|" + "---|" * len(names)]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _goal(text: str, met: bool, measured: str) -> str:
+    return f"- {'met' if met else '**not met**'}: {text} ({measured})"
+
+
+def _cpu(runs: Sequence[Run]) -> str:
+    names = runs[0].usages
+    parts = {name: statistics.median(run.cpu_per_million(name) for run in runs) for name in names}
+    if len(parts) == 1:
+        return f"{next(iter(parts.values())):.1f}"
+    each = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
+    return f"{sum(parts.values()):.1f} ({each})"
+
+
+def _peaks(runs: Sequence[Run]) -> str:
+    if len(runs[0].usages) == 1:
+        return f"{_peak(runs, next(iter(runs[0].usages))):.0f}"
+    return ", ".join(f"{name} {_peak(runs, name):.0f}" for name in runs[0].usages)
+
+
+def _peak(runs: Sequence[Run], name: str) -> float:
+    """MiB; the median, as everything."""
+
+    def held(usage: Usage) -> float:
+        return usage.peak_bytes / MIB
+
+    return statistics.median(held(run.usages[name]) for run in runs)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _mosquitto() -> str:
+    said = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0] if said else "no mosquitto"
