@@ -25,6 +25,7 @@ from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.dialects.kingbase import Kingbase
+from edge_agent.sources.dialects.mssql import Mssql
 from edge_agent.sources.dialects.mysql import Mysql
 from edge_agent.sources.dialects.oracle import Oracle
 from edge_agent.sources.dialects.postgres import Postgres
@@ -46,6 +47,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "mariadb": Mysql,
     "kingbase": Kingbase,
     "oracle": Oracle,
+    "mssql": Mssql,
 }
 """By the backend name of the URL."""
 

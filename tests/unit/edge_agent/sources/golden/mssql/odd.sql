@@ -1,0 +1,2 @@
+-- whole
+SELECT t.[shape] FROM [his].[dbo].[odd] AS t;
