@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -61,6 +61,9 @@ _NATIVE: dict[Carrier, frozenset[type]] = {
 }
 _NONE = type(None)
 
+Values: TypeAlias = Sequence[Any] | pa.Array
+"""Of one column: as a driver gives them, or as binary texts of a column that is spelt or binary itself."""
+
 _PLAIN_MIN = 1e-4
 """Smaller floats have a repr with an exponent."""
 
@@ -76,13 +79,17 @@ class Layout:
     def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
         """The rows of `records`, each a sequence of one value a column."""
         by_column = list(zip(*records, strict=True)) if records else [()] * len(self.names)
+        return self.columns(by_column, len(records))
+
+    def columns(self, by_column: Sequence[Values], count: int) -> Rows:
+        """The rows of `count` values a column."""
         columns: list[pa.Array] = []
         asides: list[list[Aside] | None] | None = None
         for name, wire, carrier, values in zip(self.names, self.wires, self.carriers, by_column, strict=True):
             array, odd = build(carrier, wire, values)
             columns.append(array)
             if odd:
-                asides = [None] * len(records) if asides is None else asides
+                asides = [None] * count if asides is None else asides
                 _note(asides, name, odd)
         return Rows(columns, asides)
 
@@ -106,7 +113,7 @@ def aside(column: str, reason: str, original: bytes) -> Aside:
 
 
 def build(
-    carrier: Carrier | Encoded, wire: pa.DataType, values: Sequence[Any]
+    carrier: Carrier | Encoded, wire: pa.DataType, values: Values
 ) -> tuple[pa.Array, dict[int, Odd] | None]:
     """`values` as an array of `wire`, null where a value is aside, and the asides by row (None: none)."""
     if isinstance(carrier, Encoded):
@@ -116,6 +123,8 @@ def build(
     if carrier is Carrier.MARKED:
         array, odd = spelt.read(wire, values)
         return array, odd and {row: (reason, original[1:]) for row, (reason, original) in odd.items()}
+    if isinstance(values, pa.Array):
+        return values, None
     types = set(map(type, values))
     types.discard(_NONE)
     if types <= _NATIVE[carrier]:

@@ -189,8 +189,7 @@ class FilesSource:
                     raise _other_columns(file)
                 following = iter(records)
                 yield from slices(
-                    lambda count, rest=following: list(islice(rest, count)),  # type: ignore[misc]
-                    layout.rows,
+                    lambda count, rest=following: layout.rows(list(islice(rest, count))),  # type: ignore[misc]
                     SLICE_ROWS,
                     SLICE_BYTES,
                 )

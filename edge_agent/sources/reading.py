@@ -1,6 +1,6 @@
 """A read transaction of a SQL source: queries in it, and how long they may hold up the database's writers.
 
-Rows come from the driver's cursor as it gives them; SQLAlchemy's own row objects would cost as much again.
+Rows come as the dialect streams them; SQLAlchemy's own row objects would cost as much again.
 It knows no table, no schema and no fault: `SqlSource` turns the driver's errors into ours.
 """
 
@@ -13,7 +13,10 @@ from typing import Any, TypeVar
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
+from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects.dialect import Dialect
+from edge_agent.sources.patience import Silent
+from edge_agent.sources.source import Rows
 
 _FETCH_ROWS = 200
 
@@ -59,21 +62,28 @@ class Reading:
 
     def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """All rows of a small query, as the driver gives them."""
-        with self.cursor(sql, values) as fetch:
-            found: list[tuple[Any, ...]] = []
-            while more := fetch(_FETCH_ROWS):
-                found += more
-            return found
-
-    @contextmanager
-    def cursor(self, sql: str, values: tuple[Any, ...]) -> Iterator[Callable[[int], list[tuple[Any, ...]]]]:
-        """Raw rows of a statement, so many at a time: SQLAlchemy's own rows would cost as much again."""
         cursor = self._translated(lambda: self._dialect.cursor(self._raw, sql, values))
         try:
-            yield lambda count: self._translated(lambda: cursor.fetchmany(count))
+            found: list[tuple[Any, ...]] = []
+            while more := self._translated(lambda: cursor.fetchmany(_FETCH_ROWS)):
+                found += more
+            return found
         finally:
             if self._dialect.usable(self._raw):
                 self._translated(cursor.close)
+
+    @contextmanager
+    def stream(self, sql: str, values: tuple[Any, ...], layout: Layout) -> Iterator[Callable[[int], Rows]]:
+        """The rows of a statement, so many at a time."""
+        stream = self._translated(lambda: self._dialect.stream(self._raw, sql, values, layout))
+        try:
+            yield lambda count: self._translated(lambda: stream.take(count))
+        finally:
+            try:
+                self._translated(stream.close)
+            except Silent:
+                stream.close()
+                raise
 
     def _translated(self, call: Callable[[], T]) -> T:
         try:

@@ -1,33 +1,29 @@
-"""Cuts a stream of records into rows of bounded size, however wide a record turns out to be.
+"""Cuts a stream of rows into pieces of bounded size, however wide a row turns out to be.
 
-How many records the next fetch asks for follows from the weight of those before, beginning with one, so a
+How many rows the next fetch asks for follows from the weight of those before, beginning with one, so a
 table of megabyte images is not fetched by the thousand. Knows neither databases nor files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from edge_agent.sources.columns import weight
 from edge_agent.sources.source import Rows
 
-Fetch = Callable[[int], Sequence[Sequence[Any]]]
-"""At most that many further records; none at the end."""
+Fetch = Callable[[int], Rows]
+"""At most that many further rows; none at the end."""
 
-_GROWTH = 4
+_GROWTH = 8
 
 
-def slices(
-    fetch: Fetch, build: Callable[[Sequence[Sequence[Any]]], Rows], rows_max: int, bytes_max: int
-) -> Iterator[Rows]:
-    """Every record once, in order. A slice of more than one row has at most `rows_max` and `bytes_max`."""
+def slices(fetch: Fetch, rows_max: int, bytes_max: int) -> Iterator[Rows]:
+    """Every row once, in order. A slice of more than one row has at most `rows_max` and `bytes_max`."""
     count = 1
-    while records := fetch(count):
-        piece = build(records)
+    while (piece := fetch(count)).count:
         size = weight(piece)
         yield from _cut(piece, bytes_max)
-        by_weight = bytes_max * len(records) // max(size, 1)
+        by_weight = bytes_max * piece.count // max(size, 1)
         count = max(1, min(count * _GROWTH, by_weight, rows_max))
 
 

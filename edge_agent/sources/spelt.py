@@ -1,8 +1,8 @@
 """From a database's own text of a value to Arrow, exactly or aside, and back (promise 7).
 
 A server spells every value without loss: dates as ISO 8601, moments in UTC, numbers in decimal digits, bytes
-as `\\x` and hex digits. A whole column is read by one cast of Arrow's; what that does not accept is looked at
-value by value, and what no wire type holds (infinity, 0000-00-00, a year before 1 or after 9999, NaN in a
+as `\\x` and hex digits. A whole column is read by one cast of Arrow's; where that does not accept all, smaller
+and smaller parts are, and what no wire type holds (infinity, 0000-00-00, a year before 1 or after 9999, NaN in a
 decimal) stands aside in the server's spelling. `spell` goes the other way, for the bounds of a key. Pure;
 knows no database, no column's name and no table.
 """
@@ -30,13 +30,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR = r"^(?:[1-9]\d{3}|0[1-9]\d\d|00[1-9]\d|000[1-9])-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 
 
-def read(wire: pa.DataType, values: Sequence[bytes | str | None]) -> tuple[pa.Array, dict[int, Odd] | None]:
+def read(
+    wire: pa.DataType, values: Sequence[bytes | str | None] | pa.Array
+) -> tuple[pa.Array, dict[int, Odd] | None]:
     """`values` as an array of `wire`, null where a value stands aside, and the asides by row (None: none)."""
-    texts = pa.array(values, pa.binary())
+    texts = values if isinstance(values, pa.Array) else pa.array(values, pa.binary())
     try:
         return _cast(wire, texts).cast(wire), None
     except pa.ArrowInvalid:
-        return _one_by_one(wire, texts)
+        return _apart(wire, texts)
 
 
 def _cast(wire: pa.DataType, texts: pa.Array) -> pa.Array:
@@ -76,29 +78,28 @@ def _unhexed(value: bytes) -> bytes:
         raise pa.ArrowInvalid("hex digits") from None
 
 
-def _one_by_one(wire: pa.DataType, texts: pa.Array) -> tuple[pa.Array, dict[int, Odd]]:
+def _apart(wire: pa.DataType, texts: pa.Array) -> tuple[pa.Array, dict[int, Odd]]:
     odd: dict[int, Odd] = {}
-    pieces: list[pa.Array] = []
-    likely = _likely(wire, texts)
-    nothing = pa.nulls(1, wire)
-    for row in range(len(texts)):
-        piece = nothing
-        try:
-            if likely[row]:
-                piece = _cast(wire, texts.slice(row, 1)).cast(wire)
-            else:
-                odd[row] = _odd(wire, texts[row].as_py())
-        except pa.ArrowInvalid:
+    if pa.types.is_date(wire) or pa.types.is_timestamp(wire):
+        # Zero dates come by the thousand, and a cast that fails for each would be slow.
+        unlikely = pc.invert(pc.match_substring_regex(texts, _YEAR))
+        for row in pc.indices_nonzero(unlikely.fill_null(False)).to_pylist():
             odd[row] = _odd(wire, texts[row].as_py())
-        pieces.append(piece)
-    return pa.concat_arrays(pieces), odd
+        texts = pc.if_else(unlikely.fill_null(False), pa.scalar(None, texts.type), texts)
+    return pa.concat_arrays(_halved(wire, texts, 0, odd)), odd
 
 
-def _likely(wire: pa.DataType, texts: pa.Array) -> list[bool]:
-    """Whether a value is worth a cast: zero dates come by the thousand, and an exception each is slow."""
-    if not (pa.types.is_date(wire) or pa.types.is_timestamp(wire)):
-        return [True] * len(texts)
-    return [matched is not False for matched in pc.match_substring_regex(texts, _YEAR).to_pylist()]
+def _halved(wire: pa.DataType, texts: pa.Array, first: int, odd: dict[int, Odd]) -> list[pa.Array]:
+    """`texts` in parts that are cast at once, down to each value that cannot be."""
+    try:
+        return [_cast(wire, texts).cast(wire)]
+    except pa.ArrowInvalid:
+        if len(texts) == 1:
+            odd[first] = _odd(wire, texts[0].as_py())
+            return [pa.nulls(1, wire)]
+    half = len(texts) // 2
+    left = _halved(wire, texts.slice(0, half), first, odd)
+    return left + _halved(wire, texts.slice(half), first + half, odd)
 
 
 def _odd(wire: pa.DataType, original: bytes) -> Odd:

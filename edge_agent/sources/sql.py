@@ -51,7 +51,6 @@ DIALECTS: dict[str, type[Dialect]] = {
 }
 """By the backend name of the URL."""
 
-CHUNK_ROWS = 1_000
 SLICE_ROWS = 5_000
 SLICE_BYTES = 4 * MIB
 HELD_BYTES_MAX = 32 * MIB
@@ -201,10 +200,8 @@ class SqlSource:
         taken: list[Rows] = []
         rows_left, bytes_left = limits.rows, limits.bytes
         try:
-            with reading.cursor(*statement) as fetch:
-                for piece in slices(
-                    fetch, layout.rows, min(limits.rows, CHUNK_ROWS), max(1, limits.bytes // 4)
-                ):
+            with reading.stream(*statement, layout) as fetch:
+                for piece in slices(fetch, min(limits.rows, SLICE_ROWS), max(1, limits.bytes // 4)):
                     count = prefix(piece, bytes_left)
                     count = count if taken else max(1, count)
                     if count:
@@ -258,9 +255,9 @@ class SqlSource:
         with self._reading(schema.table) as reading:
             self._check_definition(reading, schema)
             sql = statements.select_whole(self._dialect, schema.table, schema.columns)
-            with reading.cursor(sql, ()) as fetch:
+            with reading.stream(sql, (), self._layout(schema)) as fetch:
                 weights = 0
-                for piece in slices(fetch, self._layout(schema).rows, SLICE_ROWS, SLICE_BYTES):
+                for piece in slices(fetch, SLICE_ROWS, SLICE_BYTES):
                     if reading.expired():
                         raise self._too_long(schema.table)
                     held.append(piece)

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import URL
 
-from edge_agent.sources.columns import Carrier, Encoded
+from edge_agent.sources.columns import Carrier, Encoded, Layout
+from edge_agent.sources.streams import Records, Stream
 from protocol.names import TableName
 from protocol.schema import Column
 
@@ -129,6 +130,10 @@ class Dialect(ABC):
         cursor = connection.cursor()
         cursor.execute(sql, values)
         return cursor
+
+    def stream(self, connection: Any, sql: str, values: tuple[Any, ...], layout: Layout) -> Stream:
+        """The rows of a statement whose result may be large."""
+        return Records(self.cursor(connection, sql, values), layout, lambda: self.usable(connection))
 
     def holding(self, table: TableName) -> str | None:
         """Run first in the transaction: from there on the table's definition stays what it is."""

@@ -22,9 +22,11 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import URL
 
-from edge_agent.sources.columns import Carrier
+from edge_agent.sources.columns import Carrier, Layout
+from edge_agent.sources.copying import CopyStream
 from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
 from edge_agent.sources.spelt import spell
+from edge_agent.sources.streams import Stream
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
 
@@ -198,7 +200,7 @@ def refusal(words: str, account: str) -> str | None:
 
 
 class Postgres(Dialect):
-    """PostgreSQL by psycopg2. Its cursors live in the server, so a wide page is never in memory at once."""
+    """PostgreSQL by psycopg2. Tables come by COPY; the cursors of small queries live in the server."""
 
     name = "postgresql"
     engine = "postgresql+psycopg2://"
@@ -211,6 +213,7 @@ class Postgres(Dialect):
 
     def __init__(self) -> None:
         self._types: list[int] = []
+        self._seconds = 0.0
 
     def check(self, url: URL) -> str | None:
         if url.drivername not in _DRIVERS:
@@ -251,6 +254,7 @@ class Postgres(Dialect):
         return connection
 
     def prepare(self, connection: Any, seconds: float) -> None:
+        self._seconds = seconds
         connection.autocommit = True
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
@@ -289,6 +293,11 @@ class Postgres(Dialect):
         # Without values psycopg2 leaves the doubled per cent signs of `quote` as they are.
         cursor.execute(sql, values) if values else cursor.execute(sql.replace("%%", "%"))
         return cursor
+
+    def stream(self, connection: Any, sql: str, values: tuple[Any, ...], layout: Layout) -> Stream:
+        with connection.cursor() as cursor:
+            query: bytes = cursor.mogrify(sql, values) if values else sql.replace("%%", "%").encode()
+        return CopyStream(connection, query, layout, self._seconds)
 
     def holding(self, table: TableName) -> str | None:
         if table.database is None or table.schema is None:

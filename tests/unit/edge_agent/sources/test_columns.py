@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_agent.sources.columns import Carrier, Layout, build, join, weight
 from edge_agent.sources.slicing import slices
+from edge_agent.sources.source import Rows
 
 WIRES = {
     Carrier.INTEGER: pa.int64(),
@@ -114,12 +115,13 @@ def test_slices_hold_every_record_once_within_their_bounds(
 ) -> None:
     left = list(texts)
 
-    def fetch(count: int) -> list[tuple[str]]:
+    layout = Layout(("a",), (pa.string(),), (Carrier.TEXT,))
+
+    def fetch(count: int) -> Rows:
         taken = [(text,) for text in left[:count]]
         del left[:count]
-        return taken
+        return layout.rows(taken)
 
-    layout = Layout(("a",), (pa.string(),), (Carrier.TEXT,))
-    pieces = list(slices(fetch, layout.rows, rows_max, bytes_max))
+    pieces = list(slices(fetch, rows_max, bytes_max))
     assert [v for piece in pieces for v in piece.columns[0].to_pylist()] == texts
     assert all(p.count == 1 or (p.count <= rows_max and weight(p) <= bytes_max) for p in pieces)

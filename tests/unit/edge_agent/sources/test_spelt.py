@@ -79,3 +79,14 @@ def test_every_row_keeps_its_place(texts: list[bytes | None]) -> None:
     }
     assert (odd or {}) == expected
     assert [v for v in array.to_pylist() if v] == [date(2024, 1, 1)] * texts.count(b"2024-01-01")
+
+
+ODD_DAYS = st.sampled_from([b"0000-00-00", b"infinity", b"0044-03-15 BC", b"2021-02-30", b"12021-01-01", b""])
+
+
+@given(st.lists(st.dates().map(lambda day: str(day).encode()) | ODD_DAYS | st.none(), max_size=40))
+def test_a_column_is_what_its_values_are_alone(texts: list[bytes | None]) -> None:
+    array, odd = read(DAY, texts)
+    alone = [read(DAY, [text]) for text in texts]
+    assert array.to_pylist() == [one.to_pylist()[0] for one, _ in alone]
+    assert (odd or {}) == {row: found[0] for row, (_, found) in enumerate(alone) if found}

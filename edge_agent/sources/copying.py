@@ -1,0 +1,148 @@
+"""The rows of PostgreSQL's COPY … TO STDOUT, pulled as columns of the server's own text.
+
+The driver pushes rows until the statement ends, so it runs on a thread of its own that waits whenever one
+block lies untaken: memory stays bounded. The server's own timeout would count such waits, so it is off, and
+whoever hears nothing for as long cancels. A savepoint around it all lets a statement be left
+early within the transaction's one view of the data. CSV tells null (nothing) from empty text (`""`) and
+needs no types; rows are counted as they arrive and again when parsed. Knows no table and no meaning of a text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from itertools import chain
+from queue import Empty, Queue
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv
+
+from edge_agent.sources.columns import Layout
+from edge_agent.sources.source import Rows
+
+BLOCK_BYTES = 512 * 1024
+"""Rows handed over at once; with one block waiting, three of them, or three rows, are in memory at most."""
+
+_BEGIN = "SAVEPOINT guicang; SET LOCAL statement_timeout = 0"
+_END = "ROLLBACK TO SAVEPOINT guicang"
+
+
+class _Left(Exception):
+    """Nobody wants further rows."""
+
+
+class CopyStream:
+    """One COPY that runs. `query` is its SELECT, complete, in the connection's encoding; it is cancelled where
+    it sends nothing for so many `seconds`."""
+
+    def __init__(self, connection: Any, query: bytes, layout: Layout, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._layout = layout
+        self._handover: Queue[list[bytes] | None] = Queue(1)
+        self._block: list[bytes] = []
+        self._block_bytes = 0
+        self._left = False
+        self._error: BaseException | None = None
+        self._pending: list[bytes] = []
+        self._ended = False
+        with connection.cursor() as cursor:
+            cursor.execute(_BEGIN)
+        statement = b"COPY (%b) TO STDOUT (FORMAT csv)" % query
+        self._thread = threading.Thread(target=self._run, args=(statement,), name="copy", daemon=True)
+        self._thread.start()
+
+    # On the thread.
+
+    def _run(self, statement: bytes) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.copy_expert(statement, self)
+            self._hand_over()
+        except _Left:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._handover.put(None)
+
+    def write(self, row: bytes) -> None:
+        """What the driver calls, once a row."""
+        self._block.append(row)
+        self._block_bytes += len(row)
+        if self._block_bytes >= BLOCK_BYTES or self._left:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._left:
+            raise _Left
+        self._handover.put(self._block)
+        self._block, self._block_bytes = [], 0
+
+    # On the reader's.
+
+    def take(self, count: int) -> Rows:
+        while len(self._pending) < count and not self._ended:
+            self._receive()
+        rows, self._pending = self._pending[:count], self._pending[count:]
+        return self._layout.columns(parse(rows, len(self._layout.names)), len(rows))
+
+    def _receive(self) -> None:
+        try:
+            block = self._handover.get(timeout=self._seconds)
+        except Empty:
+            self._cancel()
+            block = self._handover.get()
+        if block is not None:
+            self._pending += block
+            return
+        self._ended = True
+        if self._error is not None:
+            raise self._error
+
+    def _cancel(self) -> None:
+        # A server that does not even answer this is given up by whoever waits for us.
+        with contextlib.suppress(Exception):
+            self._connection.cancel()
+
+    def close(self) -> None:
+        self._left = True
+        if not self._ended:
+            self._cancel()
+        while not self._ended:
+            self._ended = self._handover.get() is None
+        self._thread.join()
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(_END)
+        except Exception:
+            # Whoever needs the connection again will hear of it.
+            self._connection.close()
+
+
+def parse(rows: Sequence[bytes], columns: int) -> list[pa.Array]:
+    """The texts of each column. `rows` are complete lines of COPY's CSV."""
+    if not rows:
+        return [pa.nulls(0, pa.binary())] * columns
+    # A line in front: the parser takes away a byte order mark at the beginning, which may be a value's own.
+    data = b"".join(chain((b"\n",), rows))
+    names = [str(i) for i in range(columns)]
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        csv.ReadOptions(use_threads=False, block_size=len(data) + 1, skip_rows=1, column_names=names),
+        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        csv.ConvertOptions(
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.binary()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    if table.num_rows != len(rows):
+        raise RuntimeError("COPY sent one row a message, and the parser sees other rows")
+    return [
+        column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns
+    ]
