@@ -24,6 +24,7 @@ from sqlalchemy.pool import StaticPool
 from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
+from edge_agent.sources.dialects.dm import Dm
 from edge_agent.sources.dialects.kingbase import Kingbase
 from edge_agent.sources.dialects.mssql import Mssql
 from edge_agent.sources.dialects.mysql import Mysql
@@ -48,6 +49,7 @@ DIALECTS: dict[str, type[Dialect]] = {
     "kingbase": Kingbase,
     "oracle": Oracle,
     "mssql": Mssql,
+    "dm": Dm,
 }
 """By the backend name of the URL."""
 

@@ -14,11 +14,12 @@ from edge_agent.sources.columns import Carrier
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, Statement, TableFacts, choose_key
 from protocol.schema import Column
-from tests.unit.edge_agent.sources import mssql_answers, oracle_answers
+from tests.unit.edge_agent.sources import dm_answers, mssql_answers, oracle_answers
 
 FOLDER = Path(__file__).parent / "golden"
 DIALECTS: dict[str, tuple[Callable[[], Dialect], Fetch]] = {
     "oracle": (oracle_answers.dialect, oracle_answers.fetch),
+    "dm": (dm_answers.dialect, dm_answers.fetch),
     "mssql": (mssql_answers.dialect, mssql_answers.fetch),
 }
 """A dialect, and the answers to its catalogue's questions."""

@@ -1,0 +1,66 @@
+-- whole
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t;
+
+-- first page
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t ORDER BY t."A", t."B", t."C" LIMIT 1000;
+
+-- page after
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE t."A" >= CAST(? AS DATE) AND ((t."A" > CAST(? AS DATE)) OR (t."A" = CAST(? AS DATE) AND t."B" > HEXTORAW(?)) OR (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" > CAST(? AS NUMBER))) ORDER BY t."A", t."B", t."C" LIMIT 1000;
+-- '1970-01-01 00:00:00'
+-- '1970-01-01 00:00:00'
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- "a'张"
+
+-- page until
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE t."A" <= CAST(? AS DATE) AND ((t."A" < CAST(? AS DATE)) OR (t."A" = CAST(? AS DATE) AND t."B" < HEXTORAW(?)) OR (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" <= CAST(? AS NUMBER))) ORDER BY t."A", t."B", t."C" LIMIT 1000;
+-- '2023-11-14 22:13:20.120000'
+-- '2023-11-14 22:13:20.120000'
+-- '2023-11-14 22:13:20.120000'
+-- '6162'
+-- '2023-11-14 22:13:20.120000'
+-- '6162'
+-- 'z'
+
+-- page between
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE t."A" >= CAST(? AS DATE) AND ((t."A" > CAST(? AS DATE)) OR (t."A" = CAST(? AS DATE) AND t."B" > HEXTORAW(?)) OR (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" > CAST(? AS NUMBER))) AND t."A" <= CAST(? AS DATE) AND ((t."A" < CAST(? AS DATE)) OR (t."A" = CAST(? AS DATE) AND t."B" < HEXTORAW(?)) OR (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" <= CAST(? AS NUMBER))) ORDER BY t."A", t."B", t."C" LIMIT 7;
+-- '1970-01-01 00:00:00'
+-- '1970-01-01 00:00:00'
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- "a'张"
+-- '2023-11-14 22:13:20.120000'
+-- '2023-11-14 22:13:20.120000'
+-- '2023-11-14 22:13:20.120000'
+-- '6162'
+-- '2023-11-14 22:13:20.120000'
+-- '6162'
+-- 'z'
+
+-- present, one
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" = CAST(? AS NUMBER));
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- "a'张"
+
+-- present, two
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" = CAST(? AS NUMBER)) OR (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" = CAST(? AS NUMBER));
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- "a'张"
+-- '2023-11-14 22:13:20.120000'
+-- '6162'
+-- 'z'
+
+-- null key
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE t."A" IS NULL OR t."B" IS NULL OR t."C" IS NULL ORDER BY t."A" LIMIT 1;
+
+-- ties
+SELECT TO_CHAR(t."A", 'YYYY-MM-DD HH24:MI:SS'), t."B", CAST(t."C" AS VARCHAR(128)) FROM "HIS"."MOMENTS" t WHERE (t."A" = CAST(? AS DATE) AND t."B" = HEXTORAW(?) AND t."C" = CAST(? AS NUMBER)) ORDER BY t."A" LIMIT 2;
+-- '1970-01-01 00:00:00'
+-- '00FF'
+-- "a'张"

@@ -1,0 +1,2 @@
+-- whole
+SELECT t."X" FROM "HIS"."MUTE" t;
