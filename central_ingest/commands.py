@@ -31,6 +31,7 @@ from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
 from .keystore import KeyStore
 from .ledger.ledger import Ledger
+from .safekeeping import KeptLedger, Safe
 
 EX_USAGE, EX_CONFIG = 64, 78
 RUNNING_SECONDS = 10.0
@@ -76,6 +77,12 @@ def _wall() -> int:
     return time.time_ns() // 1000
 
 
+def _kept_ledger(loaded: configuration.Config) -> KeptLedger:
+    """For a command that changes the roster. Raises Permanent GC-1007."""
+    safe = Safe(loaded.roster_dirs, KeyStore(loaded.keys_dir).signer())
+    return KeptLedger.of(Ledger.open(loaded.ledger_path), safe)
+
+
 @app.command()
 def init(
     config: ConfigOption = DEFAULT_PATH,
@@ -106,7 +113,7 @@ def invite(
     keys = KeyStore(loaded.keys_dir)
     sealing = keys.create_site(site)
     secret = secrets.token_bytes(32)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = _kept_ledger(loaded)
     now = _wall()
     ledger.add_site(site, name, now)
     ledger.invite(secret_hash(secret), site, now + loaded.invite_days * DAY_MICROS)
@@ -248,7 +255,7 @@ def revoke(
     """吊销代理：不再接收其数据，其数据源可由新代理接管 Revoke an agent: nothing more is taken from it, and a
     newly invited one may take over its sources."""
     loaded = configuration.load(config)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = _kept_ledger(loaded)
     known = {one.id for one in ledger.agents()}
     if agent in known:
         ledger.revoke(agent, _wall())

@@ -108,6 +108,11 @@ class Config(BaseSettings):
         return self.data_dir / "ledger.sqlite"
 
     @property
+    def roster_dirs(self) -> tuple[Path, Path]:
+        """Where the copies of the roster lie, apart from each other and from the ledger."""
+        return self.lake_dir / "_system", self.journal_dir
+
+    @property
     def status_path(self) -> Path:
         return self.data_dir / "status.json"
 

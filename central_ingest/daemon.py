@@ -24,14 +24,15 @@ from protocol.link.link import Link
 from protocol.link.mqtt import MqttLink, MqttSettings
 from protocol.signing import SUITE_1, SUITES
 
-from . import fleet
+from . import fleet, safekeeping
 from .admission import Admission
 from .broker import EmbeddedBroker
 from .config import Config
 from .enrolment import Enrolment
 from .grants import Grants
 from .inbox import Inbox
-from .journal.files import TORN_TAIL, FileJournal
+from .journal.files import FileJournal
+from .journal.journal import TORN_TAIL
 from .keystore import KeyStore, LiveOpener
 from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
@@ -43,6 +44,7 @@ from .receipts import Credit, Receipts
 from .receiver import CentreVoice, Receiver
 from .reception import Reception
 from .restart import restore
+from .safekeeping import KeptLedger, Safe
 
 log = logging.getLogger("central.daemon")
 
@@ -77,7 +79,8 @@ def make_link(config: Config, voice: CentreVoice) -> Link:
 
 
 class Daemon:
-    """Raises Permanent GC-1006 where another daemon works in its data directory, GC-1007 for its keys."""
+    """Raises Permanent GC-1006 where another daemon works in its data directory, GC-1007 for its keys, GC-6030/6031
+    for a roster that cannot be trusted."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -86,7 +89,9 @@ class Daemon:
         self._journal = FileJournal.open(
             config.journal_dir, segment_bytes_max=config.journal.segment_bytes_max
         )
-        self._ledger = Ledger.open(config.ledger_path)
+        ledger, safe = Ledger.open(config.ledger_path), Safe(config.roster_dirs, signer)
+        self._was_completed = safekeeping.restore(ledger, safe, self._journal)
+        self._ledger = KeptLedger.of(ledger, safe)
         self._roster = restore(self._ledger, self._journal, SUITES)
         self._metrics = Metrics()
         self._credit = Credit(config.credit.budget_bytes)
@@ -202,11 +207,16 @@ class Daemon:
         rotten = [one for one in self._journal.damage if one.reason != TORN_TAIL]
         return Permanent("GC-6002", offset=rotten[0].offset, reason=rotten[0].reason) if rotten else None
 
+    def _completion(self) -> Permanent | None:
+        """Until the next start: people should look at the roster once."""
+        agents = len(self._ledger.agents())
+        return Permanent("GC-6033", agents=agents) if self._was_completed else None
+
     def _status(self) -> dict[str, Any]:
         now = wall()
         parked = self._ledger.parked()
         streams = fleet.stream_lines(self._roster, self._ledger, now)
-        fault = self._reception.fault or self._lander.fault or self._damage()
+        fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
         return {
             "format": fleet.FORMAT,
             "time": now,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from protocol import messages, topics
 from protocol.delivery import Head, Verdict
 from protocol.errors import Rejected, Transient
-from protocol.messages import AgentState, Hello, MessageType, StreamHead
+from protocol.messages import AgentState, Hello, Message, MessageType, StreamHead
 from protocol.names import Stream
 from protocol.signing import Opener, Suite
 
@@ -22,6 +22,7 @@ from .admission import Admission
 from .enrolment import Enrolment
 from .grants import Grants
 from .journal.journal import Journal
+from .ledger.broken import broken_epochs
 from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .receipts import Receipts
@@ -32,6 +33,8 @@ log = logging.getLogger("central.reception")
 
 REMEMBER_MICROS = 1_000_000
 """Heads are written into the ledger this often; a restart reads the journal from there."""
+ABSENT_MICROS = 60_000_000
+"""An agent that says nothing for so long (it tells its state every few seconds) gets no share of the credit."""
 
 STREAMS_TOLD_MAX = 512
 """Streams of one agent about which the last word is remembered: a hello names 256 and asks for as many. About more
@@ -72,6 +75,9 @@ class Reception:
         self._metrics = metrics
         self._wall = wall
         self._sessions: dict[str, str] = {}
+        self._heard: dict[str, int] = {}
+        """By agent: when it last said something authentic."""
+        self._broken = broken_epochs(ledger)
         self._told: dict[str, dict[Stream, tuple[str, int]]] = {}
         """By agent: the last word about each stream in its present session, so that it is said once."""
         self._admitted: list[bytes] = []
@@ -90,6 +96,8 @@ class Reception:
             except Rejected as fault:
                 self._metrics.refuse(fault.code)
                 log.debug("refused from %s: %s", topic, fault.code)
+            except Transient as fault:  # not answered, so it is asked again
+                log.warning("%s", fault)
         self._flush()
         self._remember()
         out, self._out = self._out, []
@@ -104,6 +112,11 @@ class Reception:
         if self._wall() - self._remembered > REMEMBER_MICROS:
             refresh_members(self._roster, self._ledger)
             self.remember()
+            self._broken = broken_epochs(self._ledger)
+            for stream in self._broken:
+                tenure = self._roster.tenure(stream)
+                if tenure is not None and self._is_broken(tenure):
+                    self._refuse(tenure.agent, stream, "GC-3010")
 
     def _take(self, agent: str, channel: str, payload: bytes) -> None:
         if channel == "down":
@@ -117,9 +130,13 @@ class Reception:
             self._say(agent, self._enrolment.answer(agent, message, self._wall()))
             return
         member = self._roster.member(agent)
-        if member is None or member.revoked:
+        if member is None:
             raise Rejected("GC-5003", agent=agent)
         messages.verify(message, self._suite, member.public)
+        if member.revoked:
+            self._say_revoked(member, message)
+            raise Rejected("GC-5003", agent=agent)
+        self._heard[agent] = self._wall()
         match message.type:
             case MessageType.HELLO:
                 self._hello(member, messages.read(message, Hello))
@@ -138,6 +155,7 @@ class Reception:
             if fault.code == "GC-5004":
                 self._refuse(agent, Stream(str(fault.facts["site"]), str(fault.facts["source"])), fault.code)
             raise
+        self._heard[agent] = self._wall()
         match decision.verdict:
             case Verdict.NEXT:
                 assert decision.envelope is not None
@@ -185,8 +203,9 @@ class Reception:
             self._say(tenure.agent, self._receipts.receipt(tenure, session, self._streams_active()))
 
     def _streams_active(self) -> int:
-        """Streams whose agent has said hello: among them the credit is shared."""
-        return sum(tenure.agent in self._sessions for tenure in self._roster.tenures())
+        """Streams whose agent is here: among them the credit is shared."""
+        since = self._wall() - ABSENT_MICROS
+        return sum(self._heard.get(tenure.agent, 0) >= since for tenure in self._roster.tenures())
 
     def _expect(self, stream: Stream) -> None:
         """Once per gap and connection."""
@@ -244,8 +263,27 @@ class Reception:
         elif epoch < tenure.head.epoch or tenure.agent != member.agent:
             self._refuse(member.agent, stream, "GC-3007")
             return epoch
+        elif self._is_broken(tenure):
+            self._refuse(member.agent, stream, "GC-3010")
+            return epoch
         self._receipt(tenure)
         return epoch
+
+    def _is_broken(self, tenure: Tenure) -> bool:
+        """The journal lost a part of the epoch before it landed: only a new one helps (see landing.holes)."""
+        return tenure.head.epoch <= self._broken.get(tenure.stream, 0)
+
+    def _say_revoked(self, member: Member, message: Message) -> None:
+        """So that the hospital's people see why nothing is taken any more."""
+        if message.type is not MessageType.HELLO:
+            return
+        hello = messages.read(message, Hello)
+        if hello.agent != member.agent:
+            return
+        for source in sorted({*(head.source for head in hello.streams), *hello.wants}):
+            stream = Stream(member.site, source)
+            said = self._receipts.refusal(member.agent, hello.session, stream, 0, "GC-5003")
+            self._say(member.agent, said)
 
     def _begin(self, stream: Stream, epoch: int, member: Member) -> Tenure:
         """The first use of a grant: durable before anything of the epoch is admitted."""

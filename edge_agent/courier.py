@@ -47,6 +47,8 @@ WINDOW_BYTES = 4 << 20
 TICK_SECONDS = 0.5
 ASK_SECONDS = 10.0
 """A missing (spare) grant is asked for again this often."""
+ENDED = ("GC-3006", "GC-3007", "GC-3010")
+"""Refusals after which nothing more is taken in the present epoch."""
 RETURN_JITTER_SECONDS = 2.0
 """After the centre's return a thousand agents do not say hello in the same instant."""
 
@@ -215,7 +217,7 @@ class Courier:
             return
         stream = Stream(said.site, said.source)
         self.refused[said.source] = said.code
-        if said.code in ("GC-3006", "GC-3007"):
+        if said.code in ENDED:
             self._stop(stream, said.code)
         elif stream in self._outbound:
             self._outbound[stream].lose()

@@ -260,6 +260,13 @@ _HERE: dict[str, Advice] = {
         "本地缓冲 {path} 由更新版本的程序写入。",
         "请换回该版本运行；未改动任何内容，旧版本无法识别其格式。",
     ),
+    "GC-3010": Advice(
+        _R,
+        "The centre's journal was damaged and lost a part of {source} in this epoch.",
+        "Nothing to do here: a new epoch with a full snapshot begins by itself.",
+        "中心的日志损坏，丢失了数据源 {source} 本任期的部分数据。",
+        "本机无需处理：会自动开始新的任期并重新全量采集。",
+    ),
     # 7xxx: enrolment
     "GC-7001": Advice(
         _L,

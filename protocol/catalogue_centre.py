@@ -139,4 +139,33 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "查询无法执行（{reason}）。",
         "请用 `central-ingest tables` 查看可用的名称。",
     ),
+    "GC-6030": Advice(
+        _L,
+        "The copy of the roster at {path} is damaged, or not signed by this centre.",
+        "Restore the file from a backup. If ledger.sqlite is known to be the newest, move the copy away.",
+        "名册副本 {path} 已损坏，或并非由本中心签名。",
+        "请从备份恢复该文件；如确认 ledger.sqlite 为最新，可移走该副本，启动时会重新生成。",
+    ),
+    "GC-6031": Advice(
+        _L,
+        "The ledger was lost and its copies are older than the journal: {stream} stands there in epoch {epoch}. "
+        "A revocation may be missing.",
+        "Restore a newer ledger.sqlite or roster.json. Without one move both copies away and enrol the agents anew.",
+        "台账已丢失，且其副本早于日志：日志中 {stream} 已到任期 {epoch}，吊销记录可能缺失。",
+        "请恢复较新的 ledger.sqlite 或 roster.json；如没有，请移走两份副本，并重新登记各代理。",
+    ),
+    "GC-6032": Advice(
+        _L,
+        "The copy of the roster at {path} cannot be written ({reason}).",
+        "Free disk space; until then nobody is enrolled and no epoch is granted. It is tried again by itself.",
+        "名册副本 {path} 无法写入（{reason}）。",
+        "请释放磁盘空间；在此之前不登记代理、不授予任期，之后会自动重试。",
+    ),
+    "GC-6033": Advice(
+        _L,
+        "The ledger was lost or older than its copies and was completed from them: {agents} agents are known.",
+        "Compare `central-ingest sites` with your own list. Invitations and the audit of queries were not kept.",
+        "台账丢失或早于其副本，已据副本补全；名册现有 {agents} 个代理。",
+        "请用 `central-ingest sites` 核对名册；未使用的邀请和查询审计不在副本中。",
+    ),
 }

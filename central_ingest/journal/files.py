@@ -20,12 +20,11 @@ from protocol.errors import Permanent, Transient
 from protocol.limits import MIB
 
 from .disk import Disk, LinuxDisk, create_durably, make_directory
-from .journal import Damage, Entry
+from .journal import TORN_TAIL, Damage, Entry
 from .segments import MISSING, Segment, SegmentReader, list_segments
 from .tail import Tail
 
 SEGMENT_BYTES_MAX = 256 * MIB
-TORN_TAIL = "an unfinished record at the end was cut"
 
 
 class FileJournal:

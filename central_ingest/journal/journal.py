@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+TORN_TAIL = "an unfinished record at the end was cut"
+"""The reason of the one damage that loses nothing: it had no receipt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -6,7 +6,7 @@ eight hex digits, the later one takes sixteen. The ledger remembers the answer f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -128,6 +128,10 @@ class Catalogue:
 
     def all(self) -> list[Landing]:
         return list(self._tables.values())
+
+    def unknown(self, paths: Iterable[str]) -> list[str]:
+        """Tables of a lake that stand in no line here."""
+        return [path for path in paths if path not in self._paths]
 
     def _new_path(self, stream: Stream, table: TableName) -> str:
         base = f"changes/{stream.site}/{stream.source}"

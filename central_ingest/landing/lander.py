@@ -20,16 +20,18 @@ from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.envelope import Envelope, Header, Kind, parse
 from protocol.errors import Fault, Permanent, Rejected, Transient
-from protocol.names import Stream, TableName
+from protocol.names import Stream
 from protocol.schema import TableSchema
 from protocol.sealing import open_inner
 from protocol.signing import Opener, Suite
 
 from ..journal.journal import Entry, Journal
-from ..ledger.ledger import InventoryLine, Ledger, Parked, TableRecord
+from ..ledger.ledger import Ledger, Parked, TableRecord
 from ..metrics import Metrics
 from . import heat
 from .catalogue import Catalogue, Landing, Portion, app_of
+from .holes import Holes
+from .inventory import inventory
 from .lake import Lake
 from .objects import Objects
 from .rows import batch_rows, mark_row, stamp_landed
@@ -70,6 +72,7 @@ class Lander:
         self._now = now
         self._wall = wall
         self._catalogue = Catalogue(ledger)
+        self._holes = Holes(journal, ledger)
         self._active: dict[str, Landing] = {}
         """By path: the tables with waiting rows, and the parked ones."""
         self._schemas: dict[bytes, TableSchema] = {}
@@ -86,7 +89,8 @@ class Lander:
     def recover(self) -> None:
         """Before the first step: see that what the ledger calls durable is there, cut what is torn above it,
         and forget what was parked: everything is tried again. No mark stays above a journal that lost its end
-        (what comes instead would pass for landed), nor above what a table no longer has."""
+        (what comes instead would pass for landed), nor above what a table no longer has. Tables that a lost ledger
+        does not know are checked from their first commit on: the journal names them again."""
         self._ledger.save_low_water(self._low_water)
         for landing in self._catalogue.all():
             record = landing.record
@@ -96,6 +100,8 @@ class Lander:
             for version in found.cut:
                 log.warning("%s", Rejected("GC-6006", table=str(record.table), version=version))
             self._save(landing, replace(record, synced_version=found.version))
+        for path in self._catalogue.unknown(self._lake.tables()):
+            self._lake.recover(path, -1)
         for parked in self._ledger.parked():
             self._ledger.unpark(parked.stream, parked.path)
 
@@ -120,6 +126,7 @@ class Lander:
         nothing is lost, the same step is tried again. One table's trouble does not hold up the commits of others.
         """
         reading = self._take()
+        self._holes.look(self._low_water)
         committing = self._commit_due(everything)
         self._note_low_water(everything)
         if fault := committing or reading:
@@ -192,7 +199,7 @@ class Lander:
     def _mark(self, header: Header, mark: MarkHeader, entry: Entry) -> None:
         if mark.table_name is None:
             if mark.mark is MarkKind.INVENTORY:
-                self._ledger.save_inventory(*_inventory(header.stream, mark), now=entry.received)
+                self._ledger.save_inventory(*inventory(header.stream, mark), now=entry.received)
             return
         schema = self._schema(bytes.fromhex(mark.schema_)) if mark.schema_ else None
         if schema is not None and schema.table != mark.table_name:
@@ -369,29 +376,3 @@ class Lander:
 
     def _has_pending(self) -> bool:
         return any(one.rows for one in self._active.values())
-
-
-def _inventory(stream: Stream, mark: MarkHeader) -> tuple[list[InventoryLine], bool]:
-    """The lines of an inventory mark (docs/protocol.md §4.3), and whether it is the first part."""
-    try:
-        lines = [
-            InventoryLine(
-                stream,
-                str(TableName.from_list(one["table"])),
-                len(one["columns"]),
-                _count(one["rows"]),
-                bool(one["captured"]),
-                str(one["reason"]),
-            )
-            for one in mark.facts["tables"]
-        ]
-        return lines, mark.facts["part"] == 1
-    except (KeyError, TypeError):
-        raise Rejected("GC-5006", reason="inventory") from None
-
-
-def _count(rows: object) -> int | None:
-    """An estimate that the ledger can hold."""
-    if rows is not None and not (isinstance(rows, int) and 0 <= rows < 2**63):
-        raise TypeError
-    return rows

@@ -15,7 +15,7 @@ import pytest
 
 from .history import run
 
-SEEDS = range(64)
+SEEDS = range(220)
 ROOT = Path(__file__).parents[2]
 lived = cache(run)
 

@@ -6,19 +6,25 @@ row once, and the witness content all along.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from protocol import messages
+from protocol.errors import Permanent
 from protocol.messages import MessageType
 
+from .centre import Disk
 from .clock import play
 from .edge import Edge
 from .world import World
 
 HOUR_SECONDS = 3600.0
 DOWN_SECONDS = 30.0
+COPIES = ("lake/_system/roster.json", "journal/roster.json")
 Script = Callable[[World], Awaitable[None]]
 
 
@@ -207,6 +213,80 @@ def test_a_part_of_the_centre_is_lost_under_its_ledger(
         await day(world, seconds=150.0)
 
     live_through(script, keep_receipted_bytes=keep_receipted_bytes)
+
+
+@pytest.mark.parametrize("of_old", [False, True])
+@pytest.mark.parametrize("journal", ["kept", "lost"])
+def test_a_lost_ledger_is_made_anew_from_its_copies(of_old: bool, journal: str) -> None:
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the centre"
+        await world.centre.stop()
+        world.centre.back_up(backup)
+        world.centre.start()
+        await die(world, world.edge.lose_spool)
+        await day(world)
+        await world.centre.stop()
+        world.centre.lose_ledger(backup if of_old else None)
+        if journal == "lost":
+            world.centre.lose_journal()
+        await day(world)
+        world.centre.start()
+        await day(world, seconds=150.0)
+        assert world.centre.completions == 1
+        assert epochs(world) == {2}, "what the agent has it sends again, in its epoch"
+
+    live_through(script)
+
+
+def test_a_lost_ledger_does_not_forget_who_was_revoked() -> None:
+    async def script(world: World) -> None:
+        old = world.edge
+        await old.stop()
+        await replace(world)
+        await day(world)
+        await world.centre.stop()
+        world.centre.lose_ledger()
+        world.centre.start()
+        old.start()
+        await day(world, seconds=60.0)
+        await old.stop()
+        assert epochs(world) == {3}, "the revoked machine is not heard"
+        assert world.centre.roster is not None
+        revoked = world.centre.roster.member(old.state.identity().agent)
+        assert revoked is not None
+        assert revoked.revoked
+
+    live_through(script)
+
+
+def test_copies_that_are_older_than_the_journal_are_not_trusted() -> None:
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the centre"
+        await world.centre.stop()
+        world.centre.back_up(backup)
+        world.centre.start()
+        for _ in range(2):  # beyond the spare that the copies know
+            await die(world, world.edge.lose_spool)
+            await day(world)
+        await world.centre.stop()
+        kept = {place: (world.centre.root / place).read_bytes() for place in COPIES}
+        for place in COPIES:
+            shutil.copy2(backup / place, world.centre.root / place)
+        world.centre.lose_ledger()
+        world.centre.start()
+        await asyncio.sleep(5.0)
+        assert isinstance(world.centre.error, Permanent)
+        assert world.centre.error.code == "GC-6031"
+        world.centre.error = None
+        with suppress(Permanent):
+            await world.centre.stop()
+        for place, content in kept.items():
+            (world.centre.root / place).write_bytes(content)
+        world.centre.disk = Disk(world.centre.moment)
+        world.centre.start()
+        await day(world, seconds=150.0)
+
+    live_through(script)
 
 
 def test_a_machine_that_is_replaced_and_comes_back_all_the_same() -> None:

@@ -13,10 +13,11 @@ from central_ingest.admission import Admission
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import SOURCES_MAX, Grants
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
+from central_ingest.ledger.broken import break_epoch
 from central_ingest.ledger.ledger import AgentRecord
 from central_ingest.metrics import Metrics
 from central_ingest.receipts import Credit, Receipts
-from central_ingest.reception import STREAMS_TOLD_MAX, Reception
+from central_ingest.reception import ABSENT_MICROS, STREAMS_TOLD_MAX, Reception
 from central_ingest.restart import restore
 from protocol import messages, topics
 from protocol.keys import from_base64, opener, to_base64
@@ -241,8 +242,45 @@ def test_a_hello_by_another_name_or_key_or_revoked_is_counted_alone(centre: Cent
     centre.ledger.revoke(centre.a.agent, 5)
     centre.clock += 2_000_000
     centre.tick()
-    assert centre.tick((centre.a, hello(centre.a, None, wants=("his",)))) == []
+    assert centre.tick((centre.a, centre.a.mark())) == []
     assert centre.metrics.refused == {"GC-5002": 1, "GC-5003": 2}
+
+
+def test_a_revoked_agent_is_told_so_while_its_key_verifies(centre: Centre) -> None:
+    grant = centre.grant(centre.a)
+    centre.greet(centre.a)
+    centre.ledger.revoke(centre.a.agent, 5)
+    centre.clock += 2_000_000
+    centre.tick()
+    data = hello(centre.a, grant, AGAIN, wants=("pacs",))
+    (his, pacs) = centre.tick((centre.a, data))
+    assert brief([his, pacs]) == [("Refusal", "his", 0, "GC-5003"), ("Refusal", "pacs", 0, "GC-5003")]
+    assert his.session == AGAIN
+    forged = replace_stream(centre.b, STREAM)
+    assert centre.tick((centre.a, hello(forged, grant))) == []
+
+
+def test_an_agent_that_is_away_gives_back_its_share_of_the_credit(centre: Centre) -> None:
+    centre.greet(centre.a)
+    (shared,) = centre.greet(centre.b)
+    centre.clock += ABSENT_MICROS
+    (still_shared,) = centre.greet(centre.a)
+    centre.clock += 1
+    (alone,) = centre.greet(centre.a)
+    assert (shared.credit, still_shared.credit, alone.credit) == (1 << 29, 1 << 29, 1 << 30)
+
+
+def test_an_epoch_that_the_journal_lost_a_part_of_is_refused_and_a_newer_one_taken(centre: Centre) -> None:
+    centre.greet(centre.a)
+    centre.tick((centre.a, centre.a.mark()))
+    break_epoch(centre.ledger, STREAM, 1)
+    centre.clock += 2_000_000
+    assert brief(centre.tick()) == [("Refusal", "his", 1, "GC-3010")]
+    centre.clock += 2_000_000
+    assert centre.tick() == [], "once a session"
+    centre.start()
+    assert brief(centre.greet(centre.a, AGAIN)) == [("Refusal", "his", 1, "GC-3010")]
+    assert brief(centre.greet(Sender(1, epoch=2))) == [("Receipt", "his", 2, 0)]
 
 
 # envelopes

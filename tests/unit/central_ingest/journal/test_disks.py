@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central_ingest.journal.files import TORN_TAIL, FileJournal
+from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import FRAME_HEADER_BYTES, HEADER_BYTES
-from central_ingest.journal.journal import Entry
+from central_ingest.journal.journal import TORN_TAIL, Entry
 from protocol.errors import Transient
 
 from .faulty_disk import FaultyDisk

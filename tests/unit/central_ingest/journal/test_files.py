@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from central_ingest.journal.files import TORN_TAIL, FileJournal
+from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import FRAME_HEADER_BYTES, HEADER_BYTES
-from central_ingest.journal.journal import Damage
+from central_ingest.journal.journal import TORN_TAIL, Damage
 from central_ingest.journal.segments import BAD_RECORD, MISSING
 from protocol.errors import Permanent, Transient
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central_ingest.journal.files import TORN_TAIL, FileJournal
+from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import FRAME_HEADER_BYTES, HEADER_BYTES, MARKER_BYTES
-from central_ingest.journal.journal import Damage, Entry
+from central_ingest.journal.journal import TORN_TAIL, Damage, Entry
 from central_ingest.journal.segments import BAD_RECORD, LOST_HEADER
 
 from .faulty_disk import FaultyDisk

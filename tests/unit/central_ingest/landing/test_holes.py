@@ -1,0 +1,71 @@
+"""What a damaged journal does to the streams whose data had not landed, and to no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from central_ingest.journal.journal import TORN_TAIL, Damage
+from central_ingest.journal.memory import MemoryJournal
+from central_ingest.landing.holes import Holes
+from central_ingest.ledger.broken import broken_epochs
+from protocol.names import Stream
+
+from ..sender import OTHER_STREAM, STREAM, Sender
+from .ground import Ground
+
+
+class Rotten(MemoryJournal):
+    """A journal in memory that says what it is told to say of its damage."""
+
+    found: tuple[Damage, ...] = ()
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        return self.found
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    one = Ground(tmp_path)
+    for sender in (Sender(1, STREAM), Sender(2, OTHER_STREAM, epoch=4)):
+        one.begin(sender)
+    return one
+
+
+@pytest.mark.parametrize(
+    ("marks", "reason", "broken"),
+    [
+        ((100, 200), "rot", {}),
+        ((199, 200), "rot", {STREAM: 1}),
+        ((0, 150), "rot", {STREAM: 1, OTHER_STREAM: 4}),
+        ((0, 0), TORN_TAIL, {}),
+    ],
+    ids=["both landed", "one had not", "neither had", "a torn tail had no receipt"],
+)
+def test_an_epoch_is_broken_where_a_hole_reaches_above_the_low_water_mark(
+    ground: Ground, marks: tuple[int, int], reason: str, broken: dict[Stream, int]
+) -> None:
+    journal = Rotten(ground.store)
+    holes = Holes(journal, ground.ledger)
+    low_water = dict(zip((STREAM, OTHER_STREAM), marks, strict=True))
+    holes.look(low_water)
+    assert broken_epochs(ground.ledger) == {}
+    journal.found = (Damage(50, 50 if marks == (100, 200) else 150, reason),)
+    holes.look(low_water)
+    assert broken_epochs(ground.ledger) == broken
+
+
+def test_a_hole_is_looked_at_once_and_a_new_epoch_is_whole(ground: Ground) -> None:
+    journal = Rotten(ground.store)
+    holes = Holes(journal, ground.ledger)
+    journal.found = (Damage(50, 10, "rot"),)
+    holes.look({})
+    ground.begin(Sender(1, STREAM, epoch=2))
+    holes.look({})
+    assert broken_epochs(ground.ledger) == {STREAM: 1, OTHER_STREAM: 4}
+    journal.found += (Damage(70, 10, "rot"),)
+    holes.look({})
+    assert broken_epochs(ground.ledger) == {STREAM: 2, OTHER_STREAM: 4}
