@@ -37,7 +37,6 @@ from protocol.sealing import entropy_bytes
 from protocol.signing import SUITE_1
 
 from .identity import Centre, Grants, Identity
-from .obeying import refuse_all
 from .spool.records import StreamState
 from .spool.spool import Spool
 
@@ -68,9 +67,7 @@ class Courier:
         now: Callable[[], float],
         wall: Callable[[], int],
         rng: random.Random,
-        obey: Callable[[Command], Answer] = refuse_all,
     ) -> None:
-        """`obey` does what a command says, durably, and is called on a worker thread."""
         self._link = link
         self._spool = spool
         self._identity = identity
@@ -80,7 +77,6 @@ class Courier:
         self._now = now
         self._wall = wall
         self._rng = rng
-        self._obey = obey
         self._outbound: dict[Stream, Outbound] = {}
         self._session = ""
         self._instance = ""
@@ -95,7 +91,7 @@ class Courier:
         self.refused: dict[str, str] = {}
         """Source → code, where the centre does not take a stream."""
         self.messages_refused: Counter[str] = Counter()
-        """By code: what came under the centre's name, or to nobody, and was not believed."""
+        """By code: what came on our topics and was not the centre's word to us."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -150,11 +146,16 @@ class Courier:
                     try:
                         await self._hear(payload)
                     except Rejected as fault:
-                        self.messages_refused[fault.code] += 1
-                        log.warning("a message was refused: %s", fault)
+                        self._note_refused(fault)
                     except Transient as fault:  # the centre says it again
                         log.warning("a message was not heard: %s", fault)
             self._wake.set()
+
+    def _note_refused(self, fault: Rejected) -> None:
+        """Counted, and said once for each code: whoever can speak on our topic must not fill the log."""
+        level = logging.DEBUG if fault.code in self.messages_refused else logging.WARNING
+        log.log(level, "a message was refused: %s", fault)
+        self.messages_refused[fault.code] += 1
 
     def _lost(self) -> None:
         self.centre_online = False
@@ -240,10 +241,9 @@ class Courier:
             one.stop()
 
     async def _command(self, said: Command) -> None:
-        if said.agent != self._identity.agent:
-            raise Rejected("GC-4010")
-        answer = await asyncio.to_thread(self._obey, said)
-        await self._say(messages.write(answer, self._identity.signer))
+        if said.agent == self._identity.agent:
+            answer = Answer(agent=said.agent, id=said.id, done=False, code="GC-4004")
+            await self._say(messages.write(answer, self._identity.signer))
 
     # speaking
 
