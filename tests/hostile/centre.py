@@ -21,7 +21,7 @@ from protocol.envelope import Kind
 from protocol.keys import opener
 from protocol.limits import MIB
 from protocol.messages import Expected, Grant, MessageType, Payload, Receipt, Refusal
-from protocol.names import Stream
+from protocol.names import Stream, TableName
 from protocol.signing import SUITE_1, SUITES
 from tests.unit.central_ingest.landing.ground import Ground
 from tests.unit.central_ingest.sender import (
@@ -129,6 +129,28 @@ class Centre(Ground):
         assert self.metrics.refused[code] == counted + len(hostile), self.metrics.refused
         assert sum(self.metrics.refused.values()) == others + self.metrics.refused[code], self.metrics.refused
         return self.unmoved(answers, first, second)
+
+    def takes(self, *poison: bytes) -> None:
+        """What is authentic and next is journaled and receipted whatever is in it, and honest rows land beside it."""
+        honest = self.honest_batch()
+        arrivals = [*self.up(*poison), (topics.up(self.honest.agent), honest)]
+        assert (self.evil.agent, "Receipt", self.evil.head.seq) in self.arrive(*arrivals)
+        assert [e.envelope for e in self.journal.read()][-len(poison) - 1 :] == [*poison, honest]
+        self.land()
+        assert self.landed() == list(range(1, self._ids + 1))
+
+    def parks(self, *poison: bytes, code: str, table: TableName | None = None) -> None:
+        """It is taken, and parks `table` of evil's stream, or the stream where that is None, and nothing else; also
+        after a restart, which tries again."""
+        self.takes(*poison)
+        for _ in range(2):
+            parked = self.parked()
+            assert list(parked.values()) == [code], parked
+            ((stream, path),) = parked
+            record = None if table is None else self.record(EVIL, table)
+            assert (stream, path) == (EVIL, "" if record is None else record.path)
+            self.start()
+            self.land()
 
     def unmoved(self, answers: list[Answer], *honest: bytes) -> list[Answer]:
         """Nothing moved but the honest agent, whose receipt is among `answers`; the rest of them is returned."""
