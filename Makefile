@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: setup check test crash demo bench format clean
+.PHONY: setup check test crash fuzz demo bench format clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +28,10 @@ test: setup
 # make crash MINUTES=5 lives through random histories for 5 minutes; non-zero if a promise was broken.
 crash: setup
 	$(BIN)/python -m tests.simulation $(if $(MINUTES),--minutes $(MINUTES))
+
+# make fuzz MINUTES=5 feeds the decoders random bytes for 5 minutes; non-zero if one did what it must not.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES))
 
 # make demo SECONDS=20 lives for 20 seconds; non-zero if source and lake differ.
 demo: setup
