@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import logging
 import secrets
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.csv
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from protocol import VERSION, topics
@@ -25,16 +22,18 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import check_site
 
-from . import brokerconfig, screens
+from . import brokerconfig, commanding, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
 from .keystore import KeyStore
 from .ledger.ledger import Ledger
 from .safekeeping import KeptLedger, Safe
+from .terminal import ConfigOption, JsonOption, console, errors, print_json, read_status, wall, who
+
+__all__ = ["app", "console", "errors", "run"]
 
 EX_USAGE, EX_CONFIG = 64, 78
-RUNNING_SECONDS = 10.0
 DAY_MICROS = 86_400 * 1_000_000
 
 app = typer.Typer(
@@ -44,14 +43,10 @@ app = typer.Typer(
     help="归仓中心端：验证、去重、入库，并以签名回执应答。\n\n"
     "The data centre's end: verifies, de-duplicates, lands, and answers with signed receipts.",
 )
-console = Console(emoji=False)
-errors = Console(stderr=True, emoji=False)
+commanding.register(app)
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """click's; newer typers carry a click of their own, so it is not imported."""
-
-ConfigOption = Annotated[Path, typer.Option("--config", help="配置文件 configuration file")]
-JsonOption = Annotated[bool, typer.Option("--json", help="输出 JSON print facts as JSON")]
 
 
 def run() -> None:
@@ -71,10 +66,6 @@ def run() -> None:
         errors.print(f"[red]{fault.code}[/red] {what}\n     → {todo}", highlight=False, soft_wrap=True)
         sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
     sys.exit(code or 0)
-
-
-def _wall() -> int:
-    return time.time_ns() // 1000
 
 
 def _kept_ledger(loaded: configuration.Config) -> KeptLedger:
@@ -114,7 +105,7 @@ def invite(
     sealing = keys.create_site(site)
     secret = secrets.token_bytes(32)
     ledger = _kept_ledger(loaded)
-    now = _wall()
+    now = wall()
     ledger.add_site(site, name, now)
     ledger.invite(secret_hash(secret), site, now + loaded.invite_days * DAY_MICROS)
     ledger.close()
@@ -163,17 +154,10 @@ def run_daemon(
 @app.command()
 def status(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
     """状态：各机构的新鲜度与异常 How things are: freshness of every site, and what is wrong."""
-    loaded = configuration.load(config)
-    try:
-        said: dict[str, Any] | None = json.loads(loaded.status_path.read_text("utf-8"))
-    except (OSError, ValueError):
-        said = None
-    running = said is not None and time.time() - said["time"] / 1e6 <= RUNNING_SECONDS
+    said, running = read_status(configuration.load(config))
     code = 2 if not running or said is None else 0 if said["healthy"] else 1
     if as_json:
-        typer.echo(
-            json.dumps({"running": running, "exit": code, "status": said}, ensure_ascii=False, indent=2)
-        )
+        print_json({"running": running, "exit": code, "status": said})
     elif said is None:
         console.print("[red]● 未运行 NOT RUNNING[/red]  central-ingest run")
     else:
@@ -242,7 +226,7 @@ def sites(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> N
     ]
     ledger.close()
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        print_json(facts)
         return
     screens.sites(console, facts)
 
@@ -258,7 +242,7 @@ def revoke(
     ledger = _kept_ledger(loaded)
     known = {one.id for one in ledger.agents()}
     if agent in known:
-        ledger.revoke(agent, _wall())
+        ledger.revoke(agent, wall())
     ledger.close()
     if agent not in known:
         raise Permanent("GC-5003", agent=agent)
@@ -304,7 +288,7 @@ def tables(
         ]
     ledger.close()
     if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        print_json(facts)
         return
     screens.tables(console, facts, uncaptured)
 
@@ -335,7 +319,7 @@ def query(
 
     loaded = configuration.load(config)
     ledger = Ledger.open(loaded.ledger_path)
-    ledger.add_audit(_wall(), getpass.getuser(), sql)
+    ledger.add_audit(wall(), who(), sql)
     catalogue = [table for table, _, _ in _catalogue(ledger)]
     ledger.close()
     rows = QueryEngine(catalogue, DeltaLake(loaded.lake_dir).dataset).query(sql)

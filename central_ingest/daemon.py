@@ -28,6 +28,7 @@ from . import fleet, safekeeping
 from .admission import Admission
 from .broker import EmbeddedBroker
 from .config import Config
+from .control import Control
 from .enrolment import Enrolment
 from .grants import Grants
 from .inbox import Inbox
@@ -108,6 +109,7 @@ class Daemon:
             suite=SUITE_1,
             metrics=self._metrics,
             wall=wall,
+            control=Control(self._ledger.commands, signer),
         )
         self._lake = DeltaLake(config.lake_dir, commits_per_checkpoint=config.landing.checkpoint_commits)
         self._lander = Lander(

@@ -50,6 +50,7 @@ def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any
                 "freshness_seconds": None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6),
                 "backlog_bytes": _number(said.get("backlog_bytes")),
                 "healthy": said.get("healthy") is True,
+                "paused": _paused(said.get("paused")),
             }
         )
     return lines
@@ -62,6 +63,13 @@ def _said(status: dict[str, Any], source: str) -> dict[str, Any]:
         if isinstance(one, dict) and one.get("source") == source:
             return one
     return {}
+
+
+def _paused(said: object) -> dict[str, Any] | None:
+    match said:
+        case {"since": int() as since, "by": "local" | "centre" as by} if _number(since) is not None:
+            return {"since": since, "by": by}
+    return None
 
 
 def _number(value: object) -> int | None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from protocol import messages, topics
 from protocol.delivery import Head, Verdict
 from protocol.errors import Rejected, Transient
-from protocol.messages import AgentState, Hello, Message, MessageType, StreamHead
+from protocol.messages import AgentState, Answer, Hello, Message, MessageType, StreamHead
 from protocol.names import Stream
 from protocol.signing import Opener, Suite
 
 from .admission import Admission
+from .control import Control
 from .enrolment import Enrolment
 from .grants import Grants
 from .journal.journal import Journal
@@ -62,6 +63,7 @@ class Reception:
         suite: Suite,
         metrics: Metrics,
         wall: Callable[[], int],
+        control: Control | None = None,
     ) -> None:
         self._roster = roster
         self._admission = admission
@@ -74,6 +76,7 @@ class Reception:
         self._suite = suite
         self._metrics = metrics
         self._wall = wall
+        self._control = control
         self._sessions: dict[str, str] = {}
         self._heard: dict[str, int] = {}
         """By agent: when it last said something authentic."""
@@ -112,11 +115,20 @@ class Reception:
         if self._wall() - self._remembered > REMEMBER_MICROS:
             refresh_members(self._roster, self._ledger)
             self.remember()
+            self._command()
             self._broken = broken_epochs(self._ledger)
             for stream in self._broken:
                 tenure = self._roster.tenure(stream)
                 if tenure is not None and self._is_broken(tenure):
                     self._refuse(tenure.agent, stream, "GC-3010")
+
+    def _command(self) -> None:
+        """Say what operators ask of the agents that are here."""
+        if self._control is None:
+            return
+        here = {a: s for a, s in self._sessions.items() if (m := self._roster.member(a)) and not m.revoked}
+        for agent, payload in self._control.due(here, self._wall()):
+            self._say(agent, payload)
 
     def _take(self, agent: str, channel: str, payload: bytes) -> None:
         if channel == "down":
@@ -143,6 +155,8 @@ class Reception:
             case MessageType.AGENT_STATE:
                 state = messages.read_sealed(message, AgentState, self._suite, self._opener)
                 self._ledger.save_fleet(agent, self._wall(), state.status)
+            case MessageType.ANSWER if self._control is not None:
+                self._control.take(agent, messages.read(message, Answer), self._wall())
             case _:
                 raise Rejected("GC-4004", reason="type")
 
@@ -248,6 +262,7 @@ class Reception:
                 self._refuse(member.agent, stream, "GC-5004")
             else:
                 self._say(member.agent, grant)
+        self._command()
 
     def _greet(self, member: Member, said: StreamHead) -> int:
         """Answer for one stream; returns the epoch that its grant proves, 0 where it proves none."""

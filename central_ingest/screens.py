@@ -67,11 +67,51 @@ def _streams(console: Console, said: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if s.get("paused"):
+            console.print(f"    {_paused(s['paused'])}", highlight=False, soft_wrap=True)
         console.print(
             f"    新鲜度 freshness {fresh} · 表 tables {s['tables']} · 任期/序号 epoch/seq {s['epoch']}/{s['seq']}",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _paused(paused: dict[str, Any]) -> str:
+    by = "中心 the centre" if paused["by"] == "centre" else "医院 the hospital"
+    return f"[yellow]已暂停 PAUSED[/yellow] {_when(paused['since'])}，{by}"
+
+
+def _when(micros: int) -> str:
+    return f"{datetime.fromtimestamp(micros / 1e6).astimezone():%Y-%m-%d %H:%M:%S %z}"
+
+
+_STATES = {
+    "waiting": "[yellow]待发送 waiting[/yellow]",
+    "sent": "[yellow]已发送 sent[/yellow]",
+    "done": "[green]已接受 done[/green]",
+    "refused": "[red]被拒绝 refused[/red]",
+    "expired": "[red]已过期 expired[/red]",
+}
+
+
+def commands(console: Console, facts: list[dict[str, Any]]) -> None:
+    """What was asked of agents, oldest first; what was refused with what to do."""
+    for one in facts:
+        table = f" {one['table']}" if one["table"] else ""
+        line = f"{_when(one['issued'])}  {one['name']} {one['site']}/{one['source']}{table}"
+        console.print(
+            f"{escape(line)}  {_STATES[one['state']]}  {escape(one['who'])}", highlight=False, soft_wrap=True
+        )
+        if one["fault"]:
+            f = one["fault"]
+            console.print(
+                f"    {escape(f['code'])} {escape(f['what_zh'])} {escape(f['what'])}\n"
+                f"    → {escape(f['todo_zh'])} {escape(f['todo'])}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if not facts:
+        console.print("（无 none）")
 
 
 def sites(console: Console, facts: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from protocol import VERSION, topics
 from protocol.enrolment import Token
-from protocol.errors import Permanent
+from protocol.errors import Permanent, Transient
 from protocol.link.link import Link
 from protocol.link.mqtt import MqttLink, MqttSettings
 from protocol.names import TableName
@@ -35,6 +35,8 @@ from .enrolment import enrol as introduce
 from .epochs import Epochs
 from .health import Health, write_status
 from .identity import Centre, Grants, Identity, StateDir
+from .obeying import Obeying
+from .orders import Orders, Pause
 from .sources.files import FilesSource
 from .sources.hints import FolderHints
 from .sources.registry import open_source
@@ -89,6 +91,15 @@ class Agent:
         )
         self._files = IndexFiles(self._state.index_dir)
         self._files.sweep(self._spool.files())
+        self._orders = Orders(self._state.orders_path, self._ordered)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        obeying = Obeying(
+            agent=self._identity.agent,
+            allow=config.remote.allow,
+            orders=self._orders,
+            tables=self._tables,
+            wall=wall,
+        )
         self._courier = Courier(
             link=make_link(config, self._identity, centre, self._state),
             spool=self._spool,
@@ -99,11 +110,16 @@ class Agent:
             now=time.monotonic,
             wall=wall,
             rng=random.SystemRandom(),
+            obey=obeying.answer,
         )
         self._epochs = Epochs(self._spool, self._grants, list(config.sources), self._courier, time.monotonic)
         self._runners = {slug: self._runner(slug, s) for slug, s in config.sources.items()}
         self._health = Health(
-            spool=self._spool, courier=self._courier, runners=self._runners, facts=self._facts()
+            spool=self._spool,
+            courier=self._courier,
+            runners=self._runners,
+            orders=self._orders,
+            facts=self._facts(),
         )
 
     def _runner(self, slug: str, settings: SqlSettings | FilesSettings) -> Runner:
@@ -116,6 +132,7 @@ class Agent:
             seal=Seal(self._identity.signer, self._centre.for_envelopes, secrets.token_bytes),
             files=self._files,
             wall=wall,
+            orders=self._orders,
         )
 
     def _facts(self) -> dict[str, object]:
@@ -135,8 +152,10 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         log.info("agent %s starts with %d sources", self._identity.agent, len(self._runners))
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._take_requests)  # a pause asked for meanwhile holds from the start
         await asyncio.to_thread(self._epochs.check)
-        hints = self._watch_folders(asyncio.get_running_loop())
+        hints = self._watch_folders(self._loop)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -175,8 +194,7 @@ class Agent:
         """Once a second: requests, status; less often, the centre hears of it."""
         told = 0.0
         while True:
-            for request in control.take(self._state.requests_dir):
-                self._obey(request)
+            await asyncio.to_thread(self._take_requests)
             self._remember_folders()
             status = await asyncio.to_thread(self._health.status, wall())
             await asyncio.to_thread(write_status, self._state.status_path, status)
@@ -193,32 +211,50 @@ class Agent:
             if seen is not None and self._state.folder_identity(slug) != seen:
                 self._state.save_folder_identity(slug, seen)
 
+    def _take_requests(self) -> None:
+        """What people at the command line asked for; what cannot be written down now waits where it lies."""
+        try:
+            for request in control.take(self._state.requests_dir):
+                self._obey(request)
+        except Transient as fault:
+            log.warning("a request waits: %s", fault)
+
     def _obey(self, request: control.Request) -> None:
-        runner = self._runners.get(request.source)
-        if runner is None:
+        source = request.source
+        if source not in self._runners:
             log.warning("a request names no source of ours")
             return
-        tables = self._named(runner, request.table)
+        tables = [t for t in self._tables(source) or () if request.table in (None, str(t))]
         match request.action:
             case "snapshot":
-                for table in tables if request.table else [None]:
-                    runner.want_snapshot(table)
+                self._orders.take(lambda book: book.wanting(source, tables))
             case "confirm" if request.table is None:
-                self._accept_folder(request.source, runner)
+                self._accept_folder(source)
             case "confirm":
-                for table in tables:
-                    runner.confirm(table)
+                self._orders.take(lambda book: book.confirming(source, tables))
+            case "pause":
+                self._orders.take(lambda book: book.pausing(source, Pause(wall(), "local")))
+            case "resume":
+                self._orders.take(lambda book: book.resuming(source, "local"))
 
-    def _accept_folder(self, slug: str, runner: Runner) -> None:
+    def _accept_folder(self, slug: str) -> None:
         """Says nothing of any deletion: the tables that are missing in it ask for themselves."""
-        if isinstance(runner.source, FilesSource):
+        if isinstance(self._config.sources[slug], FilesSettings):
             self._state.forget_folder_identity(slug)
-            runner.source.accept()
-            runner.hint()
+            runner = self._runners[slug]
+            if isinstance(runner.source, FilesSource):  # else it is opened without the old identity
+                runner.source.accept()
+            self._ordered()
 
-    def _named(self, runner: Runner, name: str | None) -> list[TableName]:
-        known = {t.table for t in self._spool.tables(runner.stream)} | set(runner.report.tables)
-        return [t for t in known if name is None or str(t) == name]
+    def _tables(self, source: str) -> list[TableName] | None:
+        runner = self._runners.get(source)
+        return None if runner is None else runner.known_tables()
+
+    def _ordered(self) -> None:
+        """Something was ordered, on whatever thread: the runners look."""
+        if self._loop is not None:
+            for runner in self._runners.values():
+                self._loop.call_soon_threadsafe(runner.hint)
 
 
 async def enrol(config: Config, token: Token, seconds: float = 30.0) -> Centre:

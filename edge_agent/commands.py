@@ -198,6 +198,24 @@ def confirm(
 
 
 @app.command()
+def pause(
+    source: Annotated[str, typer.Argument(help="数据源代号 source")],
+    config: ConfigOption,
+) -> None:
+    """暂停采集；中心不能恢复 Stop reading a source. The centre cannot resume what is paused here."""
+    _request(configuration.load(config), control.Request("pause", source, None))
+
+
+@app.command()
+def resume(
+    source: Annotated[str, typer.Argument(help="数据源代号 source")],
+    config: ConfigOption,
+) -> None:
+    """恢复采集 Read a paused source again, whoever paused it."""
+    _request(configuration.load(config), control.Request("resume", source, None))
+
+
+@app.command()
 def version(as_json: JsonOption = False) -> None:
     """版本 Version."""
     typer.echo(json.dumps({"version": VERSION}) if as_json else f"edge-agent {VERSION}")

@@ -1,7 +1,8 @@
 """Control: how a person at the command line asks the running agent for something.
 
-A request is a small JSON file in the state directory; the agent takes it, does it and removes it. Whoever may
-write there may ask. (The centre asks by signed commands, which `[remote] allow` bounds.)
+A request is a small JSON file in the state directory; the agent takes it, writes it down among its orders and
+only then removes it. Whoever may write there may ask. (The centre asks by signed commands, which
+`[remote] allow` bounds.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from . import platform
 
-ACTIONS = ("snapshot", "confirm")
+ACTIONS = ("snapshot", "confirm", "pause", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,15 @@ def leave(directory: Path, request: Request) -> None:
 
 
 def take(directory: Path) -> Iterator[Request]:
-    """The requests that wait, oldest first, each removed as it is given. What is no request is removed too; what
-    cannot be removed is not done, or it would be done again every second."""
+    """The requests that wait, oldest first, each removed once the caller comes for the next one: by then it must
+    be durable. What is no request is removed too."""
     directory.mkdir(parents=True, exist_ok=True)  # ours, before a person at the command line makes it his
     for path in sorted(directory.glob("*.json"), key=_age):
         request = _read(path)
+        if request is not None:
+            yield request
         with suppress(OSError):
             path.unlink()
-            if request is not None:
-                yield request
 
 
 def _age(path: Path) -> int:

@@ -37,6 +37,7 @@ from protocol.sealing import entropy_bytes
 from protocol.signing import SUITE_1
 
 from .identity import Centre, Grants, Identity
+from .obeying import refuse_all
 from .spool.records import StreamState
 from .spool.spool import Spool
 
@@ -67,7 +68,9 @@ class Courier:
         now: Callable[[], float],
         wall: Callable[[], int],
         rng: random.Random,
+        obey: Callable[[Command], Answer] = refuse_all,
     ) -> None:
+        """`obey` does what a command says, durably, and is called on a worker thread."""
         self._link = link
         self._spool = spool
         self._identity = identity
@@ -77,6 +80,7 @@ class Courier:
         self._now = now
         self._wall = wall
         self._rng = rng
+        self._obey = obey
         self._outbound: dict[Stream, Outbound] = {}
         self._session = ""
         self._instance = ""
@@ -91,7 +95,7 @@ class Courier:
         self.refused: dict[str, str] = {}
         """Source → code, where the centre does not take a stream."""
         self.messages_refused: Counter[str] = Counter()
-        """By code: what came on our topics and was not the centre's word to us."""
+        """By code: what came under the centre's name, or to nobody, and was not believed."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -241,9 +245,10 @@ class Courier:
             one.stop()
 
     async def _command(self, said: Command) -> None:
-        if said.agent == self._identity.agent:
-            answer = Answer(agent=said.agent, id=said.id, done=False, code="GC-4004")
-            await self._say(messages.write(answer, self._identity.signer))
+        if said.agent != self._identity.agent:
+            raise Rejected("GC-4010")
+        answer = await asyncio.to_thread(self._obey, said)
+        await self._say(messages.write(answer, self._identity.signer))
 
     # speaking
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from protocol.names import TableName
 
 from . import platform
 from .capture.phases import Phase
-from .capture.runner import Runner, TableReport
+from .capture.reports import TableReport
+from .capture.runner import Runner
 from .courier import Courier
+from .orders import Orders
 from .spool.spool import Spool
 
 FORMAT = 1
@@ -31,13 +34,20 @@ PASSING = frozenset({"GC-2014", "GC-2041"})
 
 class Health:
     def __init__(
-        self, *, spool: Spool, courier: Courier, runners: Mapping[str, Runner], facts: dict[str, Any]
+        self,
+        *,
+        spool: Spool,
+        courier: Courier,
+        runners: Mapping[str, Runner],
+        facts: dict[str, Any],
+        orders: Orders | None = None,
     ) -> None:
         """`facts` never change while the agent runs: version, agent, site, pid, started, broker, names."""
         self._spool = spool
         self._courier = courier
         self._runners = runners
         self._facts = facts
+        self._orders = orders or Orders(None)
 
     def status(self, now: int) -> dict[str, Any]:
         """`now` in UTC microseconds."""
@@ -71,12 +81,14 @@ class Health:
         faults = _faults(tables) + _unmatched(runner.report.unmatched)
         serious = [f for f in faults if f["code"] not in PASSING]
         code = self._courier.refused.get(slug)
+        paused = self._orders.pause_of(slug)
         stale = freshness is None or freshness > max(STALE_SECONDS_MIN, 10 * facts["interval_seconds"])
         return {
             "source": slug,
             "name": facts["name"],
             "kind": facts["kind"],
-            "healthy": not (stale or serious or runner.report.fault or code),
+            "healthy": not (stale or serious or runner.report.fault or code or paused),
+            "paused": None if paused is None else asdict(paused),
             "freshness_seconds": freshness,
             "fresh_as_of": fresh_as_of,
             "epoch": state.epoch if state else None,

@@ -60,6 +60,7 @@ class StateDir:
         self.spool_dir = root / "spool"
         self.index_dir = root / "index"
         self.requests_dir = root / "requests"
+        self.orders_path = root / "orders.json"
         self.status_path = root / "status.json"
         self.ca_path = root / "centre-ca.pem"
 

@@ -108,7 +108,8 @@ def _only_first_capture(status: dict[str, Any]) -> bool:
     link, sources = status["link"], status["sources"]
     ailing = [s for s in sources if not s["healthy"]]
     calm = all(
-        s["freshness_seconds"] is None and not (s["fault"] or s["faults"] or s["refused"]) for s in ailing
+        s["freshness_seconds"] is None and not (s["fault"] or s["faults"] or s["refused"] or s.get("paused"))
+        for s in ailing
     )
     return bool(ailing and calm and link["connected"] and link["centre_online"])
 
@@ -118,7 +119,10 @@ def _source(source: dict[str, Any], paint: Any) -> list[str]:
     title = f"{source['source']} {source['name']}".strip()
     state = "尚未完成首次采集 first capture not complete" if fresh is None else f"{span(fresh)} 前 ago"
     kind = "ok" if source["healthy"] else "warn"
-    lines = ["", f"  {paint(kind, title)}", f"    {_label('新鲜度 freshness')}{state}"]
+    lines = ["", f"  {paint(kind, title)}"]
+    if paused := source.get("paused"):
+        lines.append("    " + paint("warn", _paused(paused)))
+    lines.append(f"    {_label('新鲜度 freshness')}{state}")
     tables = source["tables"]
     lines.append(
         f"    {_label('数据表 tables')}{tables['following']}/{tables['total']} 跟踪中 following，"
@@ -137,6 +141,12 @@ def _source(source: dict[str, Any], paint: Any) -> list[str]:
         if fault:
             lines += _fault(fault, paint)
     return lines
+
+
+def _paused(paused: dict[str, Any]) -> str:
+    since = datetime.fromtimestamp(paused["since"] / 1e6).astimezone()
+    by = "数据中心 the centre" if paused["by"] == "centre" else "本地 a person here"
+    return f"已暂停采集 PAUSED — {since:%Y-%m-%d %H:%M:%S %z}，{by}"
 
 
 def _fault(fault: dict[str, Any], paint: Any) -> list[str]:

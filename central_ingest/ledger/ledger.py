@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +18,28 @@ from protocol.delivery import Head
 from protocol.names import Stream, TableName
 
 from . import tables as t
+from .commands import CommandBook
+from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
 
-
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """Where a stream stands. `admitted_bytes`: envelope bytes of the epoch so far; `public`: its key if rotated."""
-
-    stream: Stream
-    agent: str
-    head: Head
-    admitted_bytes: int
-    public: bytes | None = None
-    received: int | None = None
-    low_water: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRecord:
-    id: str
-    site: str
-    suite: int
-    public: bytes
-    version: str
-    enrolled: int
-    revoked: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class GrantRecord:
-    stream: Stream
-    epoch: int
-    agent: str
-    used: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TableRecord:
-    """One line of the catalogue; `path` is below the lake's root."""
-
-    path: str
-    stream: Stream
-    table: TableName
-    key: tuple[str, ...]
-    fingerprint: bytes
-    synced_version: int
-    landed: int | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """`path` is empty where the stream's whole landing is parked."""
-
-    stream: Stream
-    path: str
-    code: str
-    reason: str
-    epoch: int
-    seq: int
-    since: int
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryLine:
-    stream: Stream
-    name: str
-    columns: int
-    rows_estimate: int | None
-    captured: bool
-    reason: str
+__all__ = [
+    "AgentRecord",
+    "GrantRecord",
+    "InventoryLine",
+    "Ledger",
+    "Parked",
+    "StreamRecord",
+    "TableRecord",
+]
 
 
 class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self.commands = CommandBook(engine)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
-        """Open or create the ledger on SQLite."""
+        """Open or create the ledger on SQLite. One of an older version gets the tables that it lacks."""
         engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         sa.event.listen(engine, "connect", _pragmas)
         t.metadata.create_all(engine)

@@ -134,3 +134,23 @@ audit = Table(
     Column("who", Text, nullable=False),
     Column("what", Text, nullable=False),
 )
+
+command = Table(
+    "command",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("sent", BigInteger),
+    Column("answered", BigInteger),
+    Column("code", Text),
+    Column("facts", Text),
+)
+"""What was asked of agents. `arguments` and `facts` are JSON objects of text; `sent`: when first; once `answered`, a
+`code` says why it was not done."""

@@ -13,13 +13,14 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import Stream, TableName
 from protocol.schema import TableSchema
 
 from ..batching import Seal
+from ..orders import Orders
 from ..sources.settings import FilesSettings, SqlSettings
 from ..sources.source import Source, TableInfo, Way
 from ..spool.records import Scan as ScanRecord
@@ -33,6 +34,7 @@ from .inventory import inventory_marks
 from .lane import Lane
 from .phases import Phase
 from .ranges import RangeScan
+from .reports import Report, TableReport
 from .scan import Pass, Scan, ScanSettings
 from .whole import WholeScan
 from .writer import StreamWriter
@@ -52,26 +54,8 @@ ASKED_FOR = "asked for"
 DAMAGED = "index damaged"
 
 
-@dataclass(slots=True)
-class TableReport:
-    """What `status` says of a table."""
-
-    phase: str = Phase.NEW.value
-    rows: int = 0
-    rows_estimate: int | None = None
-    fault: Fault | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What `status` says of a source's capture."""
-
-    tables: dict[TableName, TableReport] = field(default_factory=dict)
-    fault: Fault | None = None
-    unmatched: list[Fault] = field(default_factory=list)
-    """One for each pattern of `include` that fits nothing."""
-    paused: bool = False
-    last_pass: int | None = None
+class Paused(Exception):
+    """The source is paused. Stays inside this room: the pass is thrown away, a later one goes on from the spool."""
 
 
 def retry_seconds(failures: int) -> float:
@@ -92,7 +76,9 @@ class Runner:
         seal: Seal,
         files: IndexFiles,
         wall: Callable[[], int],
+        orders: Orders | None = None,
     ) -> None:
+        """Without `orders` of its agent it has its own, which no restart survives."""
         self.slug = slug
         self.stream = stream
         self.report = Report()
@@ -102,11 +88,11 @@ class Runner:
         self._seal = seal
         self._files = files
         self._wall = wall
+        self._orders = orders or Orders(None)
         self.source: Source | None = None
         self._epoch = 0
         self._tokens: dict[TableName, str] = {}
-        self._wanted_snapshots: dict[TableName, str] = {}
-        self._confirmed: set[TableName] = set()
+        self._damaged: set[TableName] = set()
         self._rest_until: dict[TableName, float] = {}
         self._inventory_at: float | None = None
         self._included: frozenset[TableName] = frozenset()
@@ -122,8 +108,8 @@ class Runner:
 
     def want_snapshot(self, table: TableName | None) -> None:
         """Read a table (None: all of them) anew, beginning with the next pass."""
-        wanted = [table] if table is not None else [t.table for t in self._spool.tables(self.stream)]
-        self._wanted_snapshots |= dict.fromkeys(wanted, ASKED_FOR)
+        wanted = self.known_tables() if table is None else [table]
+        self._orders.take(lambda book: book.wanting(self.slug, wanted))
         self._wake.set()
 
     def hint(self) -> None:
@@ -132,8 +118,13 @@ class Runner:
 
     def confirm(self, table: TableName) -> None:
         """The deletions that a table waits with are meant."""
-        self._confirmed.add(table)
+        self._orders.take(lambda book: book.confirming(self.slug, [table]))
         self._wake.set()
+
+    def known_tables(self) -> list[TableName]:
+        """Every included table that capture has met, also of those that are gone."""
+        known = {t.table for t in self._spool.tables(self.stream)} | set(self.report.tables)
+        return sorted((t for t in known if is_included(self._settings, t)), key=str)
 
     # the loop
 
@@ -153,6 +144,8 @@ class Runner:
         """One pass whose faults all end in the report; whether the source as a whole could be read."""
         try:
             await self.go_round()
+        except Paused:
+            pass
         except Fault as fault:
             self._note_source_fault(fault)
             return False
@@ -174,6 +167,7 @@ class Runner:
 
     async def go_round(self) -> None:
         """One pass over all tables. Raises the source's and the spool's faults; those of a table are noted."""
+        self._stop_if_paused()
         epoch = self._writer().epoch
         if epoch != self._epoch:
             self._begin_epoch(epoch)
@@ -204,10 +198,14 @@ class Runner:
         """What is remembered here of an older epoch is not true of a new one, which begins with nothing."""
         self._epoch = epoch
         self._tokens.clear()
-        self._wanted_snapshots.clear()
+        self._damaged.clear()
         self._rest_until.clear()
         self._inventory_at = None
         self.report.tables.clear()
+
+    def _stop_if_paused(self) -> None:
+        if self._orders.pause_of(self.slug) is not None:
+            raise Paused
 
     async def _opened(self) -> Source:
         if self.source is None:
@@ -221,6 +219,7 @@ class Runner:
 
     async def _table(self, source: Source, info: TableInfo) -> bool:
         """One pass over one table; False where it could not be completed. Only this table's faults end here."""
+        self._stop_if_paused()
         report = self.report.tables.setdefault(info.name, TableReport())
         report.rows_estimate = info.rows_estimate
         if self._rests(info.name):
@@ -238,7 +237,7 @@ class Runner:
             return False
         except IndexDamaged:
             log.warning("%s: index of a table is damaged; it is read anew", self.slug)
-            self._wanted_snapshots[info.name] = DAMAGED
+            self._damaged.add(info.name)
             return False
         report.fault = None
         return True
@@ -246,12 +245,12 @@ class Runner:
     def _rests(self, name: TableName) -> bool:
         """Whether a slow table waits, so that the others need not wait for it; unless a person asks for it."""
         until = self._rest_until.get(name, 0.0)
-        return time.monotonic() < until and name not in self._wanted_snapshots.keys() | self._confirmed
+        return time.monotonic() < until and not self._is_asked_about(name)
 
     async def _scan_table(self, source: Source, name: TableName, report: TableReport) -> None:
         token = await self._lane.run(source.token, name)
         quiet = token is not None and token == self._tokens.get(name)
-        if quiet and name not in self._wanted_snapshots.keys() | self._confirmed:
+        if quiet and not self._is_asked_about(name):
             return
         self._tokens.pop(name, None)
         schema = await self._lane.run(source.describe, name)
@@ -274,7 +273,10 @@ class Runner:
                 if one.facts.progress is not None:
                     report.rows = one.facts.progress.rows
         await self._lane.run(self._end, one)
-        self._confirmed.discard(one.schema.table)
+
+    def _is_asked_about(self, name: TableName) -> bool:
+        wanted = self._orders.wanted(self.slug, name) is not None
+        return wanted or name in self._damaged or self._orders.is_confirmed(self.slug, name)
 
     def _begin(self, source: Source, schema: TableSchema) -> Pass:
         """The pass that is due: a snapshot that begins or goes on, or a diff."""
@@ -282,11 +284,18 @@ class Runner:
         name = schema.table
         state = writer.table(name)
         facts = Facts.from_json(state.facts) if state else Facts()
-        facts = replace(facts, confirmed=facts.confirmed or name in self._confirmed)
+        if facts.progress is not None and facts.progress.id == self._orders.wanted(self.slug, name):
+            self._orders.begun(self.slug, name)  # it died right behind the begin mark
+        if self._orders.is_confirmed(self.slug, name):
+            facts = replace(facts, confirmed=True)
+            if state is not None:
+                writer.commit(None, table=replace(state, facts=facts.to_json()))
         reason = self._reason_to_begin(state, schema)
         if reason is not None:
             facts = self._begin_snapshot(writer, schema, state, facts, reason)
-            self._wanted_snapshots.pop(name, None)
+            self._orders.begun(self.slug, name)
+            self._damaged.discard(name)
+        self._orders.passed_on(self.slug, name)
         return Pass(self.slug, source, writer, self._files, self._scan, schema, facts)
 
     def _reason_to_begin(self, state: TableState | None, schema: TableSchema) -> str | None:
@@ -296,7 +305,9 @@ class Runner:
             return "back"
         if state.fingerprint != schema.fingerprint:
             return "columns changed"
-        return self._wanted_snapshots.get(schema.table)
+        if schema.table in self._damaged:
+            return DAMAGED
+        return ASKED_FOR if self._orders.wanted(self.slug, schema.table) is not None else None
 
     def _begin_snapshot(
         self, writer: StreamWriter, schema: TableSchema, state: TableState | None, facts: Facts, reason: str
@@ -310,7 +321,13 @@ class Runner:
             before = max(before, self._spool.rows_indexed(self.stream, schema.table))
             voided += [shard.file for shard in self._spool.shards(self.stream, schema.table)]
         begun = snapshot.begin(
-            writer, schema, reason, keep_index=keep_index, confirmed=facts.confirmed, before=before
+            writer,
+            schema,
+            reason,
+            keep_index=keep_index,
+            confirmed=facts.confirmed,
+            before=before,
+            id=self._orders.wanted(self.slug, schema.table),
         )
         self._files.remove(*voided)
         return begun
@@ -329,8 +346,10 @@ class Runner:
     # driving
 
     async def _step(self, scan: Scan, *, backfill: bool) -> bool:
-        while backfill and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES:  # noqa: ASYNC110
+        while backfill and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES:
+            self._stop_if_paused()
             await asyncio.sleep(0.05)  # receipts shrink it on the courier's word; there is nothing to wait on
+        self._stop_if_paused()
         begun = time.monotonic()
         done = await self._lane.run(scan.step)
         worked = time.monotonic() - begun
@@ -343,6 +362,8 @@ class Runner:
         """Tables that were captured and are no longer there: said aloud, dropped only when confirmed."""
         complete = True
         for state in self._spool.tables(self.stream):
+            if state.phase == Phase.GONE:
+                self._orders.passed_on(self.slug, state.table)  # it died right behind the drop
             if (
                 state.table in existing
                 or state.phase == Phase.GONE
@@ -351,9 +372,9 @@ class Runner:
                 continue
             self._tokens.pop(state.table, None)
             report = self.report.tables.setdefault(state.table, TableReport(state.phase))
-            if state.table in self._confirmed:
+            if self._orders.is_confirmed(self.slug, state.table):
                 await self._lane.run(self._drop, state)
-                self._confirmed.discard(state.table)
+                self._orders.passed_on(self.slug, state.table)
                 report.phase, report.fault = Phase.GONE.value, None
                 continue
             report.fault = Rejected("GC-2002", table=str(state.table), source=self.slug)

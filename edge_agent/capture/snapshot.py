@@ -28,12 +28,13 @@ def begin(
     keep_index: bool,
     confirmed: bool,
     before: int = 0,
+    id: str | None = None,
 ) -> Facts:
-    """Write the begin mark. Without `keep_index` the table is read as if nothing were known of it; `before` is
-    then how many rows were known, for the guard at the end."""
+    """Write the begin mark, under `id` (32 hex digits) or one of its own. Without `keep_index` the table is read
+    as if nothing were known of it; `before` is then how many rows were known, for the guard at the end."""
     state = writer.table(schema.table)
     phase = after(Phase(state.phase) if state else Phase.NEW, Event.BEGIN)
-    progress = Progress(secrets.token_hex(16), reason)
+    progress = Progress(id or secrets.token_hex(16), reason)
     facts = Facts(progress, confirmed=confirmed, before=before)
     group = writer.group()
     group.schema(schema)

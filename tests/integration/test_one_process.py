@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from central_ingest.admission import Admission
+from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants as CentreGrants
 from central_ingest.inbox import Inbox
@@ -89,6 +90,7 @@ class Centre:
             suite=SUITE_1,
             metrics=metrics,
             wall=wall,
+            control=Control(self.ledger.commands, signer),
         )
         self.lander = Lander(
             journal=self.journal,

@@ -31,7 +31,7 @@ PORT = 5236
 ANSWER_SECONDS_MAX = 600
 """The driver takes its time limit when it connects."""
 
-_SESSION = ("SET TIME ZONE '+00:00'",)
+SESSION = ("SET TIME ZONE '+00:00'",)
 _OWNERS = "'SYS', 'SYSAUDITOR', 'SYSSSO', 'SYSJOB', 'CTISYS'"
 _COLUMNS = f"""
 SELECT c.owner, c.table_name, t.num_rows, c.column_name, c.data_type, c.data_length, c.data_precision,
@@ -197,7 +197,7 @@ class Dm(Dialect):
 
     def prepare(self, connection: Any, seconds: float) -> None:
         cursor = connection.cursor()
-        for statement in _SESSION:
+        for statement in SESSION:
             cursor.execute(statement)
         cursor.close()
 

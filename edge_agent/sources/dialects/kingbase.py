@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import URL
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble
@@ -57,6 +56,8 @@ class Engine(PlainEngine):
 
     @classmethod
     def import_dbapi(cls) -> Any:
+        from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+
         return PGDialect_psycopg2.import_dbapi()  # type: ignore[no-untyped-call]
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:

@@ -35,7 +35,7 @@ PORT = 1433
 PARAMETERS_MAX = 2_000
 """SQL Server's own limit is 2,100."""
 
-_SESSION = """
+SESSION = """
 SET NOCOUNT ON;
 SET TEXTSIZE 2147483647;
 SET ROWCOUNT 0;
@@ -182,7 +182,7 @@ class Mssql(Dialect):
         self._seconds = max(1, round(seconds))
         connection._conn.query_timeout = self._seconds
         with connection.cursor() as cursor:
-            cursor.execute(_SESSION)
+            cursor.execute(SESSION)
             cursor.execute(_VERSIONS)
             snapshots, versions = cursor.fetchall()[0]
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation(snapshots == 1, versions == 1)}")

@@ -42,7 +42,7 @@ PORT = 1521
 ARRAY_ROWS = 500
 
 _DAY = "SYYYY-MM-DD HH24:MI:SS"
-_SESSION = (
+SESSION = (
     f"ALTER SESSION SET NLS_DATE_FORMAT = '{_DAY}' NLS_TIMESTAMP_FORMAT = '{_DAY}.FF9'"
     f" NLS_TIMESTAMP_TZ_FORMAT = '{_DAY}.FF9 TZH:TZM TZR' NLS_NUMERIC_CHARACTERS = '.,'"
     " NLS_CALENDAR = 'GREGORIAN' NLS_DATE_LANGUAGE = 'AMERICAN' NLS_SORT = 'BINARY' NLS_COMP = 'BINARY'",
@@ -140,7 +140,7 @@ class Oracle(Dialect):
         # The driver itself breaks off a call, and then a connection, that stays silent for so long.
         connection.call_timeout = round(seconds * 1_000)
         with connection.cursor() as cursor:
-            for statement in _SESSION:
+            for statement in SESSION:
                 cursor.execute(statement)
 
     def usable(self, connection: Any) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.default import DefaultDialect
 
@@ -18,9 +17,6 @@ class PlainEngine(DefaultDialect):
     """Subclasses import their driver in `import_dbapi`."""
 
     supports_statement_cache = True
-
-    def initialize(self, connection: sqlalchemy.Connection) -> None:
-        """No question to the server."""
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         # Without values a driver looks for no placeholders, which a name may look like.

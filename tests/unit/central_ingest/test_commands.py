@@ -269,6 +269,71 @@ def test_a_revoked_agent_is_shown_so_and_an_unknown_one_is_said(shell: Shell) ->
     assert "GC-5003" in shell.err
 
 
+@pytest.fixture
+def held(shell: Shell) -> Shell:
+    """An agent holds h1/his; another one is revoked."""
+    ledger = shell.ledger()
+    ledger.add_site("h1", "", 1)
+    for seed in (1, 2):
+        one = Sender(seed=seed)
+        ledger.invite(bytes([seed]), "h1", 10)
+        record = AgentRecord(one.agent, "h1", 1, one.signer.public, "1.0", 5, None)
+        assert ledger.use_invitation(bytes([seed]), "h1", record, 6)
+    ledger.begin_epoch(STREAM, 1, Sender(seed=1).agent, 7, 0)
+    ledger.revoke(Sender(seed=2).agent, 8)
+    ledger.close()
+    return shell
+
+
+def test_a_command_goes_into_the_ledger_for_the_holder(held: Shell) -> None:
+    assert held.on("commands") == 0
+    assert "none" in held.out
+    assert held.on("command", "snapshot", "h1/his", "--table", "db.门[诊]", "--expires-hours", "2") == 0
+    assert "does not run" in held.out
+    status(held)
+    assert held.on("command", "pause", "h1/his") == 0
+    assert "as soon as it is there" in held.out
+    assert held.on("commands", "--json") == 0
+    first, second = json.loads(held.out)
+    assert (first["name"], first["table"], first["state"], first["agent"]) == (
+        "snapshot",
+        "db.门[诊]",
+        "waiting",
+        Sender(seed=1).agent,
+    )
+    assert first["expires"] - first["issued"] == 2 * 3_600 * 1_000_000
+    ledger = held.ledger()
+    for one, code in ((first, "GC-4012"), (second, "GC-4999")):
+        ledger.commands.answer(one["id"], one["agent"], 9, done=False, code=code, facts={})
+    assert [what.split()[0] for _, _, what in ledger.audits()] == ["command", "command"]
+    ledger.close()
+    assert held.on("commands") == 0
+    for part in ("snapshot h1/his db.门[诊]", "refused", "GC-4012", "remote.allow", "GC-4999"):
+        assert part in held.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("pause", "h1/lis"), 78, "GC-4018"),
+        (("pause", "h2/his"), 78, "GC-4018"),
+        (("pause", "h1/his", "--agent", Sender(seed=2).agent), 78, "GC-4018"),
+        (("pause", "h1/his", "--agent", "f" * 32), 78, "GC-4018"),
+        (("pause", "h1"), 1, "GC-4004"),
+        (("pause", "h1/his", "--table", "t"), 64, "--table"),
+        (("erase", "h1/his"), 64, "erase"),
+    ],
+)
+def test_a_command_that_reaches_nobody_is_not_given(
+    held: Shell, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    assert held.on("command", *arguments) == code
+    assert said in held.err
+    ledger = held.ledger()
+    assert ledger.commands.all() == []
+    ledger.close()
+
+
 def test_broker_config_knows_the_port_the_place_and_the_revoked(shell: Shell, tmp_path: Path) -> None:
     speak_tls(shell, "url")
     ledger = shell.ledger()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central_ingest.admission import Admission
+from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import SOURCES_MAX, Grants
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
@@ -24,6 +25,7 @@ from protocol.keys import from_base64, opener, to_base64
 from protocol.limits import SEQ_MAX
 from protocol.messages import (
     AgentState,
+    Command,
     Enrol,
     Enrolled,
     Expected,
@@ -42,7 +44,9 @@ from protocol.signing import SUITE_1, SUITES
 from .ledgers import memory_ledger
 from .sender import CENTRE, CENTRE_KEY, OTHER_STREAM, SESSION, STREAM, Sender
 
-MODELS: dict[MessageType, type[Payload]] = {m.type: m for m in (Receipt, Expected, Grant, Refusal, Enrolled)}
+MODELS: dict[MessageType, type[Payload]] = {
+    m.type: m for m in (Receipt, Expected, Grant, Refusal, Enrolled, Command)
+}
 AGAIN = "6" * 32
 
 
@@ -80,6 +84,10 @@ class Centre:
             metrics=self.metrics,
             wall=lambda: self.clock,
         )
+
+    def control(self) -> None:
+        """From now on commands are sent."""
+        self.reception._control = Control(self.ledger.commands, CENTRE)
 
     def tick(self, *arrivals: tuple[Sender, bytes]) -> list[Any]:
         return self.raw([(topics.up(sender.agent), data) for sender, data in arrivals])

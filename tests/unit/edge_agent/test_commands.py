@@ -118,7 +118,8 @@ def test_a_source_that_is_not_there(config: Path, ran: Ran, command: str) -> Non
 
 
 def test_requests_are_left_for_the_agent(config: Path, tmp_path: Path, ran: Ran) -> None:
-    for arguments in (("snapshot", "his"), ("snapshot", "his", "log"), ("confirm", "his", "log")):
+    asked = (("snapshot", "his"), ("snapshot", "his", "log"), ("confirm", "his", "log"), ("pause", "his"))
+    for arguments in (*asked, ("resume", "his")):
         code, out, _ = ran(*arguments, "--config", str(config))
         assert (code, "Asked for" in out) == (0, True)
     taken = set(control.take(tmp_path / "state" / "requests"))
@@ -126,6 +127,8 @@ def test_requests_are_left_for_the_agent(config: Path, tmp_path: Path, ran: Ran)
         Request("snapshot", "his", None),
         Request("snapshot", "his", "log"),
         Request("confirm", "his", "log"),
+        Request("pause", "his", None),
+        Request("resume", "his", None),
     }
 
 

@@ -55,8 +55,17 @@ def test_what_is_no_request_is_removed_and_not_done(tmp_path: Path, text: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_removed_is_not_done(tmp_path: Path) -> None:
-    """It would be done again every second."""
+def test_a_request_lies_there_until_the_next_is_asked_for(tmp_path: Path) -> None:
+    """By then the agent has written it down: killed before, it finds it again."""
+    leave(tmp_path, Request("pause", "his", None))
+    waiting = take(tmp_path)
+    assert next(waiting) == Request("pause", "his", None)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert list(waiting) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_removed_hinders_no_other(tmp_path: Path) -> None:
     (tmp_path / "stuck.json").mkdir()
     leave(tmp_path, Request("confirm", "his", "t"))
     assert list(take(tmp_path)) == [Request("confirm", "his", "t")]

@@ -7,19 +7,21 @@ import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_agent.batching import GroupBuilder, place_after
 from edge_agent.courier import Courier
 from edge_agent.identity import Grants
+from edge_agent.obeying import refuse_all
 from edge_agent.spool.records import Work
 from edge_agent.spool.spool import Spool
 from protocol import messages, topics
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.link.memory import Faults, MemoryBroker
-from protocol.messages import AgentState, CentreState, Command
+from protocol.messages import AgentState, Answer, CentreState, Command
 from protocol.signing import SUITE_1
 
 from . import keys
@@ -320,15 +322,47 @@ async def test_what_nobody_signed_changes_nothing(ground: Ground) -> None:
     await ground.until(lambda: ground.receipted == 1)
 
 
+ASK: dict[str, Any] = {
+    "id": "a" * 32,
+    "name": "pause",
+    "arguments": {"source": "his"},
+    "issued": 1,
+    "expires": 2,
+}
+
+
 async def test_a_command_is_answered(ground: Ground) -> None:
+    """Each time that it comes; by whoever obeys (`obeying`), and nobody does here."""
     ground.centre.online()
     await ground.until(lambda: ground.centre.hellos)
-    ask = {"id": "a" * 32, "name": "snapshot", "arguments": {}, "issued": 1, "expires": 2}
-    ground.centre.say(Command(agent="f" * 32, **ask))  # type: ignore[arg-type]
-    ground.centre.say(Command(agent=AGENT, **ask))  # type: ignore[arg-type]
+    for _ in range(2):
+        ground.centre.say(Command(agent=AGENT, **ASK))
+    await ground.until(lambda: len(ground.centre.answers) == 2)
+    for answer in ground.centre.answers:
+        assert (answer.id, answer.done, answer.code) == ("a" * 32, False, "GC-4012")
+
+
+async def test_forged_foreign_and_altered_commands_are_counted_and_nobody_is_asked(ground: Ground) -> None:
+    asked: list[Command] = []
+
+    def obey(command: Command) -> Answer:
+        asked.append(command)
+        return refuse_all(command)
+
+    ground.courier._obey = obey
+    ground.centre.online()
+    await ground.until(lambda: ground.centre.hellos)
+    command = Command(agent=AGENT, **ASK)
+    genuine = messages.write(command, keys.CENTRE_KEY.signer())
+    ground.centre.send(messages.write(command, keys.AGENT_KEY.signer()))
+    ground.centre.send(genuine.replace(b'"pause"', b'"resum"'))
+    ground.centre.say(Command(agent="f" * 32, **ASK))
+    await ground.until(lambda: ground.courier.messages_refused.total() == 3)
+    assert ground.courier.messages_refused == {"GC-5002": 2, "GC-4010": 1}
+    assert (asked, ground.centre.answers) == ([], [])
+    ground.centre.send(genuine)
     await ground.until(lambda: ground.centre.answers)
-    (answer,) = ground.centre.answers
-    assert (answer.id, answer.done, answer.code) == ("a" * 32, False, "GC-4004")
+    assert asked == [command]
 
 
 async def test_the_state_is_sealed_to_the_centre(ground: Ground) -> None:

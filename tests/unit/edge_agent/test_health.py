@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from edge_agent.capture.phases import Phase
-from edge_agent.capture.runner import TableReport
+from edge_agent.capture.reports import TableReport
 from edge_agent.courier import Courier
 from edge_agent.health import FAULTS_SHOWN, PASSING, Health, write_status
 from edge_agent.identity import Grants
+from edge_agent.orders import Pause
 from edge_agent.spool.records import Scan, Work
 from protocol.errors import Rejected, Transient
 from protocol.link.memory import MemoryBroker
@@ -50,7 +51,13 @@ class Ground:
     def status(self, now: int = SECOND) -> dict[str, Any]:
         facts = {"version": "1", "agent": IDENTITY.agent, "site": "H1", "broker": "b", "sources": SOURCES}
         runners = {"his": self.stage.runner}
-        health = Health(spool=self.stage.spool, courier=self.courier, runners=runners, facts=facts)
+        health = Health(
+            spool=self.stage.spool,
+            courier=self.courier,
+            runners=runners,
+            facts=facts,
+            orders=self.stage.orders,
+        )
         said = health.status(now)
         assert json.loads(json.dumps(said)) == said, "it must be JSON"
         return said
@@ -71,6 +78,23 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     made = Ground(tmp_path)
     yield made
     made.stage.close()
+
+
+def test_a_paused_source_is_degraded_and_grows_old(ground: Ground) -> None:
+    ground.stage.settle()
+    ground.receipt()
+    assert (ground.source()["healthy"], ground.source()["paused"]) == (True, None)
+    ground.stage.orders.take(lambda book: book.pausing("his", Pause(5, "centre")))
+    said = ground.source()
+    assert (said["healthy"], said["paused"]) == (False, {"since": 5, "by": "centre"})
+    later = ground.source(now=500 * SECOND)
+    assert later["freshness_seconds"] > said["freshness_seconds"]
+    assert ground.status()["healthy"] is False
+
+
+def test_refused_messages_are_counted_by_code(ground: Ground) -> None:
+    ground.courier.messages_refused["GC-5002"] += 2
+    assert ground.status()["link"]["messages_refused"] == {"GC-5002": 2}
 
 
 def test_fresh_is_what_has_its_receipt(ground: Ground) -> None:

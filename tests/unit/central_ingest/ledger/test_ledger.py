@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,21 @@ AGENT = AgentRecord("a" * 32, "h1", 1, b"p" * 32, "1.0", 50, None)
 @pytest.fixture
 def ledger() -> Ledger:
     return memory_ledger()
+
+
+def test_a_ledger_of_an_older_version_gets_the_tables_that_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    old = Ledger.open(path)
+    old.add_site("h1", "第一医院", 1)
+    old.close()
+    raw = sqlite3.connect(path)
+    (command,) = raw.execute("SELECT name FROM sqlite_master WHERE name = 'command'").fetchall()
+    raw.execute(f"DROP TABLE {command[0]}")
+    raw.close()
+    new = Ledger.open(path)
+    assert new.sites() == [("h1", "第一医院")]
+    assert new.commands.all() == []
+    new.close()
 
 
 def test_it_survives_closing_and_is_read_by_others(tmp_path: Path) -> None:

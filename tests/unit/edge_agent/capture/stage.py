@@ -17,7 +17,8 @@ from pydantic import SecretStr
 
 from edge_agent.capture import snapshot
 from edge_agent.capture.index import IndexFiles
-from edge_agent.capture.runner import Runner
+from edge_agent.capture.runner import Paused, Runner
+from edge_agent.orders import Orders
 from edge_agent.sources.memory import MemorySource
 from edge_agent.sources.settings import SqlSettings
 from edge_agent.spool.spool import Spool
@@ -73,6 +74,7 @@ class Stage:
         self.spool.subscribe(self._committed)
         self.files = IndexFiles(self._directory / "index")
         self.files.sweep(self.spool.files())
+        self.orders = Orders(self._directory / "orders.json")
         self.runner = Runner(
             slug=STREAM.source,
             settings=self.settings,
@@ -82,6 +84,7 @@ class Stage:
             seal=replace(SEAL, random=self._random),
             files=self.files,
             wall=self._wall,
+            orders=self.orders,
         )
 
     def reopen(self, bytes_max: int = PLENTY_BYTES) -> None:
@@ -136,12 +139,14 @@ class Stage:
 
     def go_round(self, plan: Mapping[int, Callable[[], None]] | None = None) -> Fault | None:
         """One pass over all tables, with what happens at its moments; the source's fault, if it ended so. After a
-        crash a new process is there."""
+        crash a new process is there; a pause ends it without a word."""
         self._plan, self._moments = dict(plan or {}), 0
         try:
             self._loop.run(self.runner.go_round())
         except Fault as fault:
             return fault
+        except Paused:
+            return None
         except Crash:
             self.reopen()
         finally:

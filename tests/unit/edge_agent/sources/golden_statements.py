@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_agent.sources.columns import Carrier
 from edge_agent.sources.dialects import dialect as statements
+from edge_agent.sources.dialects import dm, mssql, oracle
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, Statement, TableFacts, choose_key
 from protocol.schema import Column
 from tests.unit.edge_agent.sources import dm_answers, mssql_answers, oracle_answers
@@ -24,6 +25,8 @@ DIALECTS: dict[str, tuple[Callable[[], Dialect], Fetch]] = {
 }
 """A dialect, and the answers to its catalogue's questions."""
 
+SESSIONS = {"oracle": oracle.SESSION, "dm": dm.SESSION, "mssql": (mssql.SESSION,)}
+
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "string": ("a'张", "z"),
     "decimal128": (-1, 5),
@@ -35,7 +38,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def _samples(key: list[Column]) -> tuple[list[Any], list[Any]]:
+def samples(key: list[Column]) -> tuple[list[Any], list[Any]]:
     pairs = []
     for column in key:
         kind = str(column.wire).split("[")[0].split("(")[0]
@@ -52,7 +55,7 @@ def _of_table(dialect: Dialect, facts: TableFacts) -> Iterator[tuple[str, Statem
     key = [by_name[name] for name in choice.columns]
     if not key:
         return
-    low, high = _samples(key)
+    low, high = samples(key)
     for name, after, until in (("first page", [], []), ("page after", low, []), ("page until", [], high)):
         yield name, statements.select_page(dialect, facts.name, facts.columns, key, after, until, 1_000)
     yield "page between", statements.select_page(dialect, facts.name, key, key, low, high, 7)
@@ -77,7 +80,7 @@ def compose(name: str) -> dict[str, str]:
     asked.clear()
     dialect.catalogue(fetch, tables[0].name)
     files["catalogue of one"] = _file(("", s) for s in asked)
-    files["transaction"] = _file([("begin", (dialect.begin, ()))])
+    files["transaction"] = _file(("", (sql, ())) for sql in (*SESSIONS[name], dialect.begin))
     for facts in tables:
         files[facts.name.name] = _file(_of_table(dialect, facts))
     return files

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from edge_agent.sources.dialects.dialect import Fetch, TableFacts
+from edge_agent.sources.dialects.sqlite import Sqlite
 from edge_agent.sources.source import PageLimits, Way
-from edge_agent.sources.sql import SqlSource
+from edge_agent.sources.sql import DIALECTS, SqlSource
 from protocol.canonical import encode_rows
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import TableName
@@ -261,6 +264,22 @@ def test_a_dropped_column_is_never_read_as_its_own_name(opened: Open, writer: sq
     writer.execute("ALTER TABLE visit DROP COLUMN name")
     fault = _fault(lambda: source.page(schema, b"", b"", WIDE))
     assert (type(fault), fault.code) == (Rejected, "GC-2010")
+
+
+def test_a_table_that_cannot_be_read_whole_and_exactly_is_refused(
+    monkeypatch: pytest.MonkeyPatch, opened: Open, writer: sqlite3.Connection
+) -> None:
+    class Refusing(Sqlite):
+        def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
+            return [replace(facts, refused="rows are hidden") for facts in super().catalogue(fetch, table)]
+
+    writer.execute(KEYED)
+    monkeypatch.setitem(DIALECTS, "sqlite", Refusing)
+    source = opened()
+    fault = _fault(lambda: source.describe(VISIT))
+    assert (type(fault), fault.code) == (Rejected, "GC-2030")
+    assert "rows are hidden" in str(fault)
+    assert [info.name for info in source.inventory()] == [VISIT]
 
 
 @pytest.mark.parametrize(
