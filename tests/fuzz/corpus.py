@@ -5,15 +5,15 @@ and the frozen vectors; what fuzzing found lies beside it under `found-…` and 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from protocol.envelope import Kind
 from protocol.messages import Hello, write
-from tests.hostile.forging import batch_of
-from tests.unit.central_ingest.sender import CAPTURED, SITE, VISITS, Sender, a_batch, a_piece
+from tests.hostile.forging import batch_of, body_of, head_of, inner
+from tests.unit.central_ingest.sender import VISITS, Sender, a_batch, a_piece
 from tests.unit.central_ingest.test_reception import enrol, hello, state
 from tests.unit.protocol.test_vectors import ENVELOPES, MESSAGES, SCHEMAS
 
@@ -54,11 +54,23 @@ def made() -> Iterator[tuple[str, str, bytes]]:
     yield "message", "enrol", enrol(agent)
     yield "inner", "visits", b"\1" + a_batch(VISITS, [1, 2, 3])
     yield "inner", "piece", b"\3" + a_piece("0" * 64, 30, 0, b"x" * 10)
+    yield from crashers()
     numbers = pa.RecordBatch.from_pydict(
         {"id": pa.array([1, None]), "name": pa.array(["a", "b"]).dictionary_encode()}
     )
     yield "inner", "visits-dictionary", b"\1" + batch_of(VISITS, numbers)
-    assert (SITE, CAPTURED) == ("h1", 1_700_000_000_000_000)
+
+
+def crashers() -> Iterator[tuple[str, str, bytes]]:
+    """What once ended the daemon, stopped all landing or was read out of alignment."""
+    yield "envelope", "crasher-gap-hash", Sender(1).gap(4, b"r" * 200)
+    yield "inner", "crasher-piece-hole", b"\3" + a_piece("0" * 64, 2**63 - 1, 2**62, b"x")
+    yield "inner", "crasher-piece-sparse", b"\3" + a_piece("0" * 64, 2**40, 2**40 - 1, b"x")
+    visits = a_batch(VISITS, [1, 2, 3])
+    body = body_of(visits)
+    size = int.from_bytes(body[4:8], "little")
+    odd = body[:4] + (size + 1).to_bytes(4, "little") + body[8 : 8 + size] + b"\0" + body[8 + size :]
+    yield "inner", "crasher-arrow-alignment", b"\1" + inner(head_of(visits), odd)
 
 
 def write_all() -> int:
@@ -75,8 +87,6 @@ def write_all() -> int:
 
 def keep(target: str, data: bytes) -> Path:
     """A finding, under the hash of its bytes."""
-    import hashlib
-
     path = FOLDER / target / f"{FOUND}{hashlib.blake2b(data, digest_size=6).hexdigest()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -85,5 +95,3 @@ def keep(target: str, data: bytes) -> Path:
 
 if __name__ == "__main__":
     print(write_all(), "files")
-
-__all__ = ["FOLDER", "FOUND", "Kind", "keep", "made", "read", "write_all"]

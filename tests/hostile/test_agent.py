@@ -116,7 +116,7 @@ async def test_foreign_receipts_and_grants(ground: Ground) -> None:
         messages.write(said(ground, Grant, key_id="00" * 8), signer),
     ]
     ignored = [messages.write(said(ground, kind, agent=other), signer) for kind in (Refusal, Command)]
-    await unmoved(ground, *foreign, *grants, *ignored, refused={"GC-5003": 2, "GC-5004": 3})
+    await unmoved(ground, *foreign, *grants, *ignored, refused={"GC-5003": 2, "GC-5004": 3, "GC-4010": 1})
     assert ground.centre.answers == []
 
 
