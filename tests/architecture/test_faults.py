@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "testing.md"
+THREATS = ROOT / "docs" / "threat-model.md"
 TITLE = "| fault | promise | test | outcome |"
 COMPLETE_AT_LEAST = {"tests/hostile", "tests/simulation/test_machines.py"}
 EXCUSES = {"skip", "xfail"}
@@ -76,6 +77,7 @@ def collected() -> frozenset[Name]:
     """What pytest collects of the files that rows or the list of complete files name."""
     files = {file for row in rows() for file, _ in row.tests}
     files |= {file for place in complete() for file in files_of(place)}
+    files |= {file for file, _ in _TEST.findall(THREATS.read_text("utf-8"))}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=-p no:cacheprovider"]
     done = subprocess.run(
         [*command, *sorted(files)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
@@ -135,6 +137,13 @@ def test_no_test_of_a_complete_file_lacks_a_row() -> None:
     shown = {test for row in ROWS for test in row.tests}
     files = {file for place in complete() for file in files_of(place)}
     assert {one for one in collected() if one[0] in files} <= shown
+
+
+def test_what_the_threat_model_names_is_run() -> None:
+    tests = set(_TEST.findall(THREATS.read_text("utf-8")))
+    assert len(tests) >= 20
+    assert tests <= collected()
+    assert not [name for name in tests if excuse(*name)]
 
 
 def test_an_excuse_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
