@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from protocol.batch import MarkHeader, PieceHeader, encode_batch, encode_mark, encode_piece
+from protocol.batch import MarkHeader, PieceHeader, encode_batch, encode_mark, encode_piece, with_flags
 from protocol.canonical import Aside
 from protocol.change import ASIDE, ASIDE_LARGE, KEY, OP_CODES, Op
 from protocol.envelope import Kind
@@ -24,6 +24,7 @@ from protocol.limits import (
     BATCH_PLAIN_BYTES_TARGET,
     BATCH_ROWS_MAX,
     ENVELOPE_BYTES_MAX,
+    HEADER_BYTES_MAX,
     PIECE_BYTES,
     VALUE_INLINE_BYTES_MAX,
 )
@@ -36,8 +37,13 @@ from .sources.source import Rows
 
 DICTIONARY_ROWS_MIN = 64
 """Below it a dictionary costs more than it saves."""
+DICTIONARY_SAMPLE_ROWS = 512
+DISTINCT_SHARE_MAX = 0.9
+"""Of the sample; beyond it the column is not looked at further."""
 FLAGS_BYTES_MAX = 4_096
 """What the flags and the position of a group's last envelope may add to it."""
+SURELY_FITS_BYTES = ENVELOPE_BYTES_MAX - ENVELOPE_BYTES_MAX // 128 - 2 * HEADER_BYTES_MAX - FLAGS_BYTES_MAX
+"""Inner bytes that fit an envelope even if zstd makes them longer, which it does by less than a 256th."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +84,12 @@ class Group:
 
 
 @dataclass(slots=True)
-class _Flags:
-    group_end: bool = False
-    cut: bool = False
-    position: str | None = None
+class _Draft:
+    """The envelope that is next: without flags, and perhaps sealed already, to see that it fits."""
 
-
-_Draft = tuple[Kind, Callable[[_Flags], bytes]]
+    kind: Kind
+    inner: bytes
+    sealed: Sealed | None = None
 
 
 class GroupBuilder:
@@ -130,24 +135,20 @@ class GroupBuilder:
         if fingerprint in self._schemas or self._schema_sent(fingerprint):
             return
         self._schemas[fingerprint] = schema.content
-        self._push(Kind.SCHEMA, lambda _flags, content=schema.content: content)  # type: ignore[misc]
+        self._push(_Draft(Kind.SCHEMA, schema.content))
 
     def mark(self, header: MarkHeader) -> None:
         """A mark; its own flags are overridden by those of the group."""
-
-        def encode(flags: _Flags) -> bytes:
-            return encode_mark(
-                header.model_copy(
-                    update={"group_end": flags.group_end, "cut": flags.cut, "position": flags.position}
-                )
-            )
-
-        self._push(Kind.MARK, encode)
+        plain = header.model_copy(update={"group_end": False, "cut": False, "position": None})
+        self._push(_Draft(Kind.MARK, encode_mark(plain)))
 
     def finish(self, position: str | None = None, cut: bool = False) -> Group:
         """Seal the last envelope with the group's flag, and give everything."""
-        if self._pending is not None:
-            self._seal_pending(_Flags(True, cut, position))
+        draft = self._pending
+        if draft is not None and draft.kind is not Kind.SCHEMA:
+            inner = with_flags(draft.inner, group_end=True, cut=cut, position=position)
+            self._pending = _Draft(draft.kind, inner)
+        self._seal_pending()
         return Group(self._sealed, list(self._schemas.items()), list(self._objects))
 
     # pieces
@@ -195,66 +196,44 @@ class GroupBuilder:
         }
 
     def _push_piece(self, sha256: str, size: int, offset: int, data: bytes) -> None:
-        def encode(flags: _Flags) -> bytes:
-            header = PieceHeader(
-                captured=self._captured,
-                group_end=flags.group_end,
-                cut=flags.cut,
-                position=flags.position,
-                sha256=sha256,
-                size=size,
-                offset=offset,
-            )
-            return encode_piece(header, data)
-
-        self._push(Kind.PIECE, encode)
+        header = PieceHeader(captured=self._captured, sha256=sha256, size=size, offset=offset)
+        self._push(_Draft(Kind.PIECE, encode_piece(header, data)))
 
     # batches
 
     def _add_batch(self, changes: Changes) -> None:
         system = {
-            "_gc_op": pa.array([OP_CODES[op] for op in changes.ops], pa.uint8()),
-            "_gc_key": pa.array(changes.keys, KEY),
+            "_gc_op": _op_codes(changes.ops),
+            "_gc_key": _key_column(changes.keys),
         }
         asides = changes.rows.asides
         if asides is not None and any(asides):
             system["_gc_aside"] = pa.array(asides, ASIDE)
         columns = [_compact(column, changes.count) for column in changes.rows.columns]
 
-        def encode(flags: _Flags) -> bytes:
-            return encode_batch(
-                changes.schema,
-                system,
-                columns,
-                captured=self._captured,
-                group_end=flags.group_end,
-                cut=flags.cut,
-                position=flags.position,
-            )
-
-        self._push(Kind.BATCH, encode, changes)
-
-    def _push(self, kind: Kind, encode: Callable[[_Flags], bytes], changes: Changes | None = None) -> None:
-        if self._pending is not None:
-            self._seal_pending(_Flags())
-        self._pending = (kind, encode)
-        if changes is not None and not self._fits(encode):
-            self._pending = None
-            self._halve(changes)
-        elif changes is not None:
+        inner = encode_batch(changes.schema, system, columns, captured=self._captured)
+        self._seal_pending()
+        draft = _Draft(Kind.BATCH, inner)
+        if self._fits(draft):
+            self._push(draft)
             self._batches += 1
+        else:
+            self._halve(changes)
 
-    def _fits(self, encode: Callable[[_Flags], bytes]) -> bool:
-        """Whether the batch surely fits an envelope, even if it does not compress at all. Only a batch that
-        might not is sealed on trial."""
-        inner = encode(_Flags())
-        if len(inner) <= BATCH_PLAIN_BYTES_TARGET // 2:
+    def _push(self, draft: _Draft) -> None:
+        self._seal_pending()
+        self._pending = draft
+
+    def _fits(self, draft: _Draft) -> bool:
+        """Whether the batch surely fits an envelope, flags and all. Only one that might not, were it not to compress
+        at all, is sealed on trial, and keeps what came of it: where another envelope follows, that is its seal."""
+        if len(draft.inner) <= SURELY_FITS_BYTES:
             return True
         try:
-            sealed = self._seal_now(Kind.BATCH, inner)
+            draft.sealed = self._seal_now(Kind.BATCH, draft.inner)
         except Rejected:
             return False
-        return len(sealed.data) + FLAGS_BYTES_MAX <= ENVELOPE_BYTES_MAX
+        return len(draft.sealed.data) + FLAGS_BYTES_MAX <= ENVELOPE_BYTES_MAX
 
     def _halve(self, changes: Changes) -> None:
         if changes.count == 1:
@@ -265,11 +244,11 @@ class GroupBuilder:
 
     # sealing
 
-    def _seal_pending(self, flags: _Flags) -> None:
-        assert self._pending is not None
-        kind, encode = self._pending
+    def _seal_pending(self) -> None:
+        if (draft := self._pending) is None:
+            return
         self._pending = None
-        sealed = self._seal_now(kind, encode(flags))
+        sealed = draft.sealed or self._seal_now(draft.kind, draft.inner)
         self._sealed.append(sealed)
         self._place = Place(self._place.stream, self._place.epoch, sealed.last_seq + 1, sealed.hash)
 
@@ -313,8 +292,25 @@ def _compact(array: pa.Array, rows: int) -> pa.Array:
     """Low-cardinality text as a dictionary: smaller on the wire, and faster (design.md §4)."""
     if rows < DICTIONARY_ROWS_MIN or not pa.types.is_string(array.type):
         return array
+    sample = array.slice(0, DICTIONARY_SAMPLE_ROWS)
+    if pc.count_distinct(sample).as_py() > len(sample) * DISTINCT_SHARE_MAX:  # a number, a text: all in vain
+        return array
     encoded = array.dictionary_encode()
     return encoded if len(encoded.dictionary) * 2 < rows else array
+
+
+def _op_codes(ops: list[Op]) -> pa.Array:
+    """A column of one byte each; a snapshot or a diff mostly has but one operation."""
+    first = ops[0]
+    if ops.count(first) == len(ops):
+        return pa.repeat(pa.scalar(OP_CODES[first], pa.uint8()), len(ops))
+    return pa.array([OP_CODES[op] for op in ops], pa.uint8())
+
+
+def _key_column(keys: list[bytes]) -> pa.Array:
+    joined = b"".join(keys)
+    assert len(joined) == len(keys) * KEY.byte_width
+    return pa.Array.from_buffers(KEY, len(keys), [None, pa.py_buffer(joined)])
 
 
 def _long_values(array: pa.Array) -> dict[int, bytes]:

@@ -10,6 +10,7 @@ and nothing here knows where rows come from or go to.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,11 +99,14 @@ _H = TypeVar("_H", bound=Header)
 
 
 def _pack(header: Header, body: bytes = b"") -> bytes:
-    document = header.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return _joined(header.model_dump(mode="json", by_alias=True, exclude_defaults=True), body)
+
+
+def _joined(document: dict[str, Any], body: bytes | memoryview) -> bytes:
     text = canonical_json(document)
     if len(text) > BATCH_HEADER_BYTES_MAX:
         raise Rejected("GC-5007", reason="batch header")
-    return _LENGTH.pack(len(text)) + text + body
+    return b"".join((_LENGTH.pack(len(text)), text, body))
 
 
 def _unpack(inner: bytes, model: type[_H]) -> tuple[_H, memoryview]:
@@ -116,6 +120,18 @@ def _unpack(inner: bytes, model: type[_H]) -> tuple[_H, memoryview]:
         return model.model_validate_json(bytes(inner[_LENGTH.size : end])), memoryview(inner)[end:]
     except ValidationError:
         raise Rejected("GC-5006", reason="inner header") from None
+
+
+def with_flags(inner: bytes, *, group_end: bool, cut: bool, position: str | None) -> bytes:
+    """The inner bytes of a batch, mark or piece of ours with other flags: the same header otherwise, the same body."""
+    (length,) = _LENGTH.unpack_from(inner)
+    end = _LENGTH.size + length
+    document: dict[str, Any] = json.loads(inner[_LENGTH.size : end])
+    flags = {"group_end": group_end or None, "cut": cut or None, "position": position}
+    kept = {
+        name: value for name, value in (document | flags).items() if value is not None or name not in flags
+    }
+    return _joined(kept, memoryview(inner)[end:])
 
 
 def wire_schema(schema: TableSchema, extras: tuple[str, ...], dictionaries: tuple[int, ...]) -> pa.Schema:

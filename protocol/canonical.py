@@ -24,19 +24,20 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from . import cells
 from .errors import Rejected
-from .limits import NESTING_DEPTH_MAX, VALUE_INLINE_BYTES_MAX
+from .limits import MIB, NESTING_DEPTH_MAX, VALUE_INLINE_BYTES_MAX
 
-NULL = b"\x00"
+NULL = cells.NULL
 HASH_BYTES = 16
 
-_BOOL = {False: b"\x01\x00", True: b"\x01\x01", None: NULL}
+_BYTES_AT_ONCE = 256 * MIB
+"""Rows that may come to more are encoded in parts: an Arrow array of bytes ends at 2 GiB."""
 _INT = struct.Struct(">Bq")
 _FLOAT = struct.Struct(">Bd")
 _DATE = struct.Struct(">Bi")
-_LENGTH = struct.Struct(">BI")
+_LENGTH = cells.LENGTH
 _NAN = b"\x03\x7f\xf8\x00\x00\x00\x00\x00\x00"
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?", re.ASCII)
 
@@ -46,74 +47,8 @@ Aside = Mapping[str, Any]
 
 def encode_column(array: pa.Array | pa.ChunkedArray) -> list[bytes]:
     """The cells of a column of any wire type (dictionary-encoded or not), one `bytes` a row."""
-    if isinstance(array, pa.ChunkedArray):
-        return [cell for chunk in array.chunks for cell in encode_column(chunk)]
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        cells = encode_column(array.dictionary)
-        return [NULL if i is None else cells[i] for i in array.indices.to_pylist()]
-    if pa.types.is_list(kind):
-        return _lists(array)
-    if pa.types.is_struct(kind):
-        return _structs(array)
-    return _scalars(array, kind)
-
-
-def _scalars(array: pa.Array, kind: pa.DataType) -> list[bytes]:
-    if pa.types.is_string(kind):
-        return _lengthy(5, array.cast(pa.binary()).to_pylist())
-    if pa.types.is_binary(kind):
-        return _lengthy(6, array.to_pylist())
-    if pa.types.is_integer(kind):
-        return _packed(_INT, 2, array.to_pylist())
-    if pa.types.is_decimal128(kind):
-        return [NULL if v is None else _prefixed(4, decimal_text(v).encode()) for v in array.to_pylist()]
-    if pa.types.is_timestamp(kind):
-        return _packed(_INT, 8 if kind.tz is None else 9, array.cast(pa.int64()).to_pylist())
-    if pa.types.is_date32(kind):
-        return _packed(_DATE, 7, array.cast(pa.int32()).to_pylist())
-    if pa.types.is_boolean(kind):
-        return [_BOOL[v] for v in array.to_pylist()]
-    if pa.types.is_floating(kind):
-        return [NULL if v is None else _float(v) for v in array.to_pylist()]
-    raise Rejected("GC-5006", reason="a type without canonical form")
-
-
-def _packed(layout: struct.Struct, tag: int, values: Iterable[int | None]) -> list[bytes]:
-    pack = layout.pack
-    return [NULL if v is None else pack(tag, v) for v in values]
-
-
-def _prefixed(tag: int, data: bytes) -> bytes:
-    return _LENGTH.pack(tag, len(data)) + data
-
-
-def _lengthy(tag: int, values: Iterable[bytes | None]) -> list[bytes]:
-    pack = _LENGTH.pack
-    return [
-        NULL if v is None else pack(tag, len(v)) + v if len(v) <= VALUE_INLINE_BYTES_MAX else large_cell(v)
-        for v in values
-    ]
-
-
-def _float(value: float) -> bytes:
-    return _NAN if math.isnan(value) else _FLOAT.pack(3, value)
-
-
-def _lists(array: pa.Array) -> list[bytes]:
-    items = iter(encode_column(array.flatten()))
-    lengths = pc.list_value_length(array).to_pylist()
-    return [
-        NULL if n is None else _LENGTH.pack(0x0A, n) + b"".join(next(items) for _ in range(n))
-        for n in lengths
-    ]
-
-
-def _structs(array: pa.Array) -> list[bytes]:
-    head = _LENGTH.pack(0x0B, array.type.num_fields)
-    rows = zip(*(encode_column(child) for child in array.flatten()), strict=True)
-    valid = array.is_valid().to_pylist()
-    return [head + b"".join(cells) if ok else NULL for ok, cells in zip(valid, rows, strict=True)]
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return [cell for chunk in chunks for cell in encode_rows([chunk])]
 
 
 def decimal_text(value: Decimal) -> str:
@@ -126,7 +61,7 @@ def decimal_text(value: Decimal) -> str:
 
 def large_cell(value: bytes) -> bytes:
     """The cell of a value longer than VALUE_INLINE_BYTES_MAX, wherever it is kept."""
-    return b"\x0c" + hashlib.sha256(value).digest()
+    return cells.large(value)
 
 
 def aside_cell(aside: Aside) -> bytes:
@@ -137,8 +72,8 @@ def aside_cell(aside: Aside) -> bytes:
     if original is None:
         data = b"\x0c" + bytes(aside["sha256"])
     else:
-        (data,) = _lengthy(6, [original])
-    return b"\x0d" + _prefixed(5, aside["reason"].encode()) + data
+        (data,) = encode_column(pa.array([original], pa.binary()))
+    return b"\x0d" + cells.sized(5, aside["reason"].encode()) + data
 
 
 def encode_rows(
@@ -150,14 +85,40 @@ def encode_rows(
 
     `asides[i]` are the entries of row i; each takes the place of its column's cell, found by `names`.
     """
-    cells = [encode_column(column) for column in columns]
-    if asides is not None and any(asides):
-        position = {name: i for i, name in enumerate(names)}
-        for row, entries in enumerate(asides):
-            for entry in entries or ():
-                if entry["column"] in position:
-                    cells[position[entry["column"]]][row] = aside_cell(entry)
-    return [b"".join(row) for row in zip(*cells, strict=True)]
+    if not columns:
+        return []
+    arrays = [one.combine_chunks() if isinstance(one, pa.ChunkedArray) else one for one in columns]
+    count = len(arrays[0])
+    assert all(len(array) == count for array in arrays)
+    if count > 1 and sum(map(cells.most_bytes, arrays)) > _BYTES_AT_ONCE:
+        half = count // 2
+        return [
+            row
+            for start, end in ((0, half), (half, count))
+            for row in encode_rows(
+                [array.slice(start, end - start) for array in arrays], names, asides and asides[start:end]
+            )
+        ]
+    parts = [cells.column_parts(array) for array in arrays]
+    for position, changed in _cells_aside(names, asides).items():
+        column = cells.as_list(cells.joined(parts[position], count))
+        for row, cell in changed.items():
+            column[row] = cell
+        parts[position] = [pa.array(column, pa.binary())]
+    return cells.as_list(cells.joined([part for column in parts for part in column], count))
+
+
+def _cells_aside(
+    names: Sequence[str], asides: Sequence[Sequence[Aside] | None] | None
+) -> dict[int, dict[int, bytes]]:
+    """By column and row: the cells that stand aside."""
+    found: dict[int, dict[int, bytes]] = {}
+    position = {name: i for i, name in enumerate(names)}
+    for row, entries in enumerate(asides or ()):
+        for entry in entries or ():
+            if entry["column"] in position:
+                found.setdefault(position[entry["column"]], {})[row] = aside_cell(entry)
+    return found
 
 
 def digest(row: bytes, secret: bytes = b"") -> bytes:
@@ -168,7 +129,15 @@ def digest(row: bytes, secret: bytes = b"") -> bytes:
 def digests(rows: Iterable[bytes], secret: bytes = b"") -> list[bytes]:
     """`digest` of each row."""
     blake2b = hashlib.blake2b
-    return [blake2b(row, digest_size=HASH_BYTES, key=secret).digest() for row in rows]
+    if not secret:
+        return [blake2b(row, digest_size=HASH_BYTES).digest() for row in rows]
+    keyed = blake2b(digest_size=HASH_BYTES, key=secret)
+    found = []
+    for row in rows:
+        one = keyed.copy()  # cheaper than the key again
+        one.update(row)
+        found.append(one.digest())
+    return found
 
 
 def add_to_set_hash(total: int, row_digests: Iterable[bytes]) -> int:
@@ -176,7 +145,10 @@ def add_to_set_hash(total: int, row_digests: Iterable[bytes]) -> int:
 
     A sum, not an exclusive or: two equal rows must not cancel each other.
     """
-    return (total + sum(int.from_bytes(d, "big") for d in row_digests)) % (1 << 128)
+    joined = b"".join(row_digests)
+    halves: tuple[int, ...] = struct.unpack(f">{len(joined) // 8}Q", joined)
+    added = (sum(halves[::2]) << 64) + sum(halves[1::2])
+    return (total + added) % (1 << 128)
 
 
 def decode(data: bytes) -> list[Any]:
@@ -206,7 +178,7 @@ def _decode_cell(data: bytes, offset: int, depth: int) -> tuple[Any, int]:
         return _INT.unpack_from(data, offset)[1], offset + _INT.size
     if tag == 3:
         value = _FLOAT.unpack_from(data, offset)[1]
-        if data[offset : offset + _FLOAT.size] != _float(value):
+        if math.isnan(value) and data[offset : offset + _FLOAT.size] != _NAN:
             raise Rejected("GC-5006", reason="canonical row")
         return value, offset + _FLOAT.size
     if tag == 7:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -36,6 +39,27 @@ def canonical_text(array: pa.Array) -> str:
     return repr(
         plain.view(pa.binary(16)).to_pylist() if pa.types.is_fixed_size_binary(plain.type) else str(plain)
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows(), st.booleans(), st.none() | st.text(max_size=20), st.text(max_size=20))
+def test_flags_change_nothing_but_themselves(
+    sample: Rows, cut: bool, position: str | None, fact: str
+) -> None:
+    flags: dict[str, Any] = {"group_end": True, "cut": cut, "position": position}
+    none: dict[str, Any] = {"group_end": False, "cut": False, "position": None}
+    mark = MarkHeader(captured=5, mark=MarkKind.DROP, table=None, facts={"é": fact, "n": [1.5, None]})
+    piece = PieceHeader(captured=5, sha256="0" * 64, size=9, offset=0)
+    encoders: list[Callable[[dict[str, Any]], bytes]] = [
+        lambda said: batch.encode_batch(
+            sample.schema, system_columns(sample.count), sample.arrays, captured=5, **said
+        ),
+        lambda said: batch.encode_mark(mark.model_copy(update=said)),
+        lambda said: batch.encode_piece(piece.model_copy(update=said), b"bytes"),
+    ]
+    for encode in encoders:
+        assert batch.with_flags(encode(none), **flags) == encode(flags)
+        assert batch.with_flags(encode(flags), **none) == encode(none)
 
 
 @settings(max_examples=20, deadline=None)

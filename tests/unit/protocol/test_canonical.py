@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import math
 import struct
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import canonical
+from protocol import canonical, cells
 from protocol.errors import Rejected
 from protocol.limits import VALUE_INLINE_BYTES_MAX
 
-from .strategies import rows, values, wires
+from .strategies import SCALARS, rows, values, wires
 
 EPOCH = dt.date(1970, 1, 1)
+EXACT = Context(prec=76)
 
 
 def cell(wire: pa.DataType, value: Any) -> bytes:
@@ -111,13 +112,60 @@ def test_columns_equal_cells_and_decode(column: tuple[pa.DataType, list[Any]], s
         assert plain(wire, decoded) == plain(wire, value)
 
 
+@st.composite
+def decimals(draw: st.DrawFn) -> tuple[pa.DataType, list[Any]]:
+    """Of any precision and scale, many of them with zeros at their end."""
+    precision = draw(st.integers(1, 38))
+    scale = draw(st.integers(0, precision))
+    units = st.integers(0, precision).flatmap(
+        lambda zeros: st.integers(1 - 10 ** (precision - zeros), 10 ** (precision - zeros) - 1).map(
+            lambda n: n * 10**zeros
+        )
+    )
+    exact = units.map(lambda n: Decimal(n).scaleb(-scale, context=EXACT))
+    return pa.decimal128(precision, scale), draw(st.lists(st.none() | exact, max_size=20))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    decimals()
+    | st.sampled_from(list(SCALARS)).flatmap(
+        lambda wire: st.tuples(st.just(wire), st.lists(values(wire), max_size=20))
+    )
+)
+def test_long_columns_equal_cells(column: tuple[pa.DataType, list[Any]]) -> None:
+    wire, items = column
+    array = pa.array(items, wire)
+    expected = [cell(wire, value) for value in items]
+    assert canonical.encode_column(array) == expected
+    assert canonical.encode_rows([array, array]) == [one * 2 for one in expected]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_what_is_too_much_at_once_is_encoded_in_parts(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pa.array([f"内科{i}" for i in range(count)])
+    arrays = [texts, texts.dictionary_encode(), pa.array([None] * count, pa.int64())]
+    asides = [
+        [{"column": "c", "reason": "range", "original": b"%d" % i, "sha256": None}] for i in range(count)
+    ]
+    whole = canonical.encode_rows(arrays, "abc", asides)
+    monkeypatch.setattr(canonical, "_BYTES_AT_ONCE", 1)
+    assert canonical.encode_rows(arrays, "abc", asides) == whole
+    assert len(set(whole)) == count
+
+
+def test_a_dictionary_counts_as_what_it_stands_for() -> None:
+    array = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 50_000]))
+    assert cells.most_bytes(array) > 5_000_000_000
+
+
 @settings(max_examples=40, deadline=None)
 @given(columns(count=6))
 def test_injective(column: tuple[pa.DataType, list[Any]]) -> None:
     wire, items = column
-    cells = canonical.encode_column(pa.array(items, wire))
-    for a, x in zip(cells, items, strict=True):
-        for b, y in zip(cells, items, strict=True):
+    encoded = canonical.encode_column(pa.array(items, wire))
+    for a, x in zip(encoded, items, strict=True):
+        for b, y in zip(encoded, items, strict=True):
             assert (a == b) == (plain(wire, x) == plain(wire, y))
 
 
