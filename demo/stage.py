@@ -53,9 +53,8 @@ class Stage:
         self.agent("enrol", token)
 
     def start_centre(self) -> None:
-        self._start(
-            "centre", "central-ingest", "run", "--embedded-broker", "--config", str(self.centre_config)
-        )
+        broker = ("--embedded-broker",) if self._embedded else ()
+        self._start("centre", "central-ingest", "run", *broker, "--config", str(self.centre_config))
 
     def start_agent(self) -> None:
         self._start("agent", "edge-agent", "run", "--config", str(self.agent_config))
