@@ -52,6 +52,9 @@ NESTING_DEPTH_MAX = 16
 COLUMNS_MAX = 4_096
 """Columns of one table; the widest dialect we know (SQL Server with sparse columns aside) stays below."""
 
+FIELDS_MAX = 8_192
+"""Columns of one table together with the lists, structs and fields nested in them: each costs whoever lands a row."""
+
 SEQ_MAX = 2**63 - 1
 """Sequence numbers and epochs are u64 on the wire, but Delta and SQLite hold signed 64 bits."""
 

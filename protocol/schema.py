@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from .errors import Rejected
-from .limits import COLUMNS_MAX, NAME_BYTES_MAX, NESTING_DEPTH_MAX, SCHEMA_BYTES_MAX
+from .limits import COLUMNS_MAX, FIELDS_MAX, NAME_BYTES_MAX, NESTING_DEPTH_MAX, SCHEMA_BYTES_MAX
 from .names import TableName, escape_column
 
 FORMAT = 1
@@ -80,6 +80,11 @@ def _struct_field(value: object, depth: int) -> pa.Field:
     raise Rejected("GC-5006", reason="wire type")
 
 
+def _fields(wire: pa.DataType) -> int:
+    """A type and all that is nested in it."""
+    return 1 + sum(_fields(wire.field(i).type) for i in range(wire.num_fields))
+
+
 def _is_name(name: str) -> bool:
     """Whether it is 1 to NAME_BYTES_MAX bytes of UTF-8: half a surrogate pair is none, and Arrow refuses it."""
     try:
@@ -121,6 +126,8 @@ class TableSchema:
             raise Rejected("GC-5006", reason="columns of a schema")
         if not all(map(_is_name, names)):
             raise Rejected("GC-5006", reason="length of a column name")
+        if sum(_fields(c.wire) for c in self.columns) > FIELDS_MAX:
+            raise Rejected("GC-5007", reason="fields of a schema")
         if len(set(self.key)) != len(self.key) or not set(self.key) <= set(names):
             raise Rejected("GC-5006", reason="key of a schema")
 

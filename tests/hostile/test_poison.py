@@ -17,7 +17,7 @@ from protocol.change import MarkKind
 from protocol.envelope import Kind
 from protocol.limits import BATCH_HEADER_BYTES_MAX, MIB, NESTING_DEPTH_MAX, PLAIN_BYTES_MAX
 from protocol.names import TableName
-from protocol.schema import Column, TableSchema
+from protocol.schema import Column, TableSchema, canonical_json
 from tests.unit.central_ingest.sender import CAPTURED, VISITS, a_batch, a_piece, table
 
 from .centre import EVIL, Centre, bounded
@@ -99,9 +99,11 @@ def test_a_dictionary_that_expands_without_end(centre: Centre) -> None:
     values = pa.DictionaryArray.from_arrays(pa.array([0] * 65_536, pa.int32()), pa.array(["x" * 65_000]))
     poison = batch_of(TEXTS, pa.RecordBatch.from_pydict({"t": values}))
     first = centre.evil.send(Kind.SCHEMA, TEXTS.content)
-    before = pa.total_allocated_bytes()
+    pool = pa.default_memory_pool()
+    most, before = pool.max_memory(), pool.bytes_allocated()
     centre.parks(first, centre.evil.send(Kind.BATCH, poison), code="GC-5007", table=TEXTS.table)
-    assert pa.total_allocated_bytes() - before < MIB
+    assert pool.bytes_allocated() - before < MIB
+    assert pool.max_memory() <= max(most, before + INFLATED_BYTES_MAX)
     lands_beside(centre)
 
 
@@ -246,6 +248,10 @@ def deep(depth: int) -> object:
     return wire
 
 
+def wide(fields: int) -> object:
+    return ["struct", [[str(number), "int8"] for number in range(fields)]]
+
+
 def column(name: str, wire: object) -> dict[str, object]:
     return {"meta": {}, "name": name, "source_type": "", "wire": wire}
 
@@ -263,6 +269,8 @@ def column(name: str, wire: object) -> dict[str, object]:
         (json.dumps(document(columns=[column("a", "int8")] * 2)).encode(), "GC-5006"),
         (json.dumps(document(columns=[column(str(i), "int8") for i in range(4_097)])).encode(), "GC-5006"),
         (json.dumps(document(columns=[column("a", ["decimal", 39, 0])])).encode(), "GC-5006"),
+        (b"TableSchema", "GC-5006"),
+        (canonical_json(document(columns=[column("a", wide(10_000))])), "GC-5007"),
         (bytes(2 * MIB + 1), "GC-5007"),
     ],
     ids=[
@@ -276,6 +284,8 @@ def column(name: str, wire: object) -> dict[str, object]:
         "a column twice",
         "too many columns",
         "an impossible decimal",
+        "no JSON",
+        "too many fields nested",
         "too long",
     ],
 )
