@@ -198,6 +198,12 @@ class MariadbServer(Database):
         program = require_server("mariadb-install-db")
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         self.finish([program, "--no-defaults", f"--datadir={self.folder / 'data'}", *options])
+        # A server that starts removes whatever temporary tables lie there, another's that runs included,
+        # which then crashes (measured, 10.11: ha_maria::drop_table).
+        self._temporary = self.folder / "tmp"
+        self._temporary.mkdir()
+        if _as_root():
+            shutil.chown(self._temporary, _ACCOUNT)
         self._statements = self.folder / "accounts.sql"
         account = f"administrator@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'"
         self._statements.write_text(
@@ -208,6 +214,7 @@ class MariadbServer(Database):
     def command(self) -> list[str]:
         settings = {
             "datadir": self.folder / "data",
+            "tmpdir": self._temporary,
             "socket": self.folder / "socket",
             "pid-file": self.folder / "pid",
             "bind-address": "127.0.0.1",

@@ -166,6 +166,7 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._bytes_left: int | None = None
 
     @property
     def port(self) -> int:
@@ -184,7 +185,17 @@ class Relay:
         """Carry nothing until `resume`, while connections stay up."""
         self._flowing.clear()
 
+    def stall_after(self, count: int) -> None:
+        """Fall silent once that many more bytes were carried: in the middle of whatever is said then."""
+        self._bytes_left = count
+
+    async def stalled(self) -> None:
+        """Until it has fallen silent."""
+        while self._flowing.is_set():  # noqa: ASYNC110 (tests only, and an event would have to be inverted)
+            await asyncio.sleep(0.005)
+
     def resume(self) -> None:
+        self._bytes_left = None
         self._flowing.set()
 
     async def aclose(self) -> None:
@@ -217,6 +228,11 @@ class Relay:
         try:
             while data := await reader.read(65536):
                 await self._flowing.wait()
+                if self._bytes_left is not None:
+                    self._bytes_left -= len(data)
+                    if self._bytes_left <= 0:
+                        self.stall()
+                        await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()
             writer.close()

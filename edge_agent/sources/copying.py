@@ -10,6 +10,7 @@ needs no types; rows are counted as they arrive and again when parsed. Knows no 
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Sequence
 from itertools import chain
@@ -27,6 +28,10 @@ BLOCK_BYTES = 512 * 1024
 
 _BEGIN = "SAVEPOINT guicang; SET LOCAL statement_timeout = 0"
 _END = "ROLLBACK TO SAVEPOINT guicang"
+
+
+CANCEL_SECONDS_MAX = 5
+"""How long a server may take to hear that a statement is to end."""
 
 
 class _Left(Exception):
@@ -48,6 +53,7 @@ class CopyStream:
         self._error: BaseException | None = None
         self._pending: list[bytes] = []
         self._ended = False
+        self._cut = False
         with connection.cursor() as cursor:
             cursor.execute(_BEGIN)
         statement = b"COPY (%b) TO STDOUT (FORMAT csv)" % query
@@ -103,9 +109,16 @@ class CopyStream:
             raise self._error
 
     def _cancel(self) -> None:
-        # A server that does not even answer this is given up by whoever waits for us.
-        with contextlib.suppress(Exception):
-            self._connection.cancel()
+        """End the statement; its connection too, where the server does not even hear of it in time."""
+        if self._cut:
+            return
+        heard = threading.Event()
+        asking = threading.Thread(target=_ask_to_cancel, args=(self._connection, heard), daemon=True)
+        asking.start()
+        asking.join(CANCEL_SECONDS_MAX)
+        if not heard.is_set():
+            self._cut = True
+            cut(self._connection)
 
     def close(self) -> None:
         self._left = True
@@ -120,6 +133,30 @@ class CopyStream:
         except Exception:
             # Whoever needs the connection again will hear of it.
             self._connection.close()
+
+
+def _ask_to_cancel(connection: Any, heard: threading.Event) -> None:
+    """By a session of its own. The driver's own `cancel` keeps all threads of the process waiting for the server's
+    answer, for ever where the line carries nothing (measured, psycopg2 2.9)."""
+    import psycopg2
+
+    with contextlib.suppress(Exception):
+        place = connection.info.dsn_parameters | {"connect_timeout": str(CANCEL_SECONDS_MAX)}
+        with contextlib.closing(psycopg2.connect(**place, password=connection.info.password)) as other:
+            other.autocommit = True
+            with other.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_cancel_backend(%s)", (connection.info.backend_pid,))
+                heard.set()
+
+
+def cut(connection: Any) -> None:
+    """From any thread: whatever waits on the connection fails, and it is lost. Never blocks."""
+    with contextlib.suppress(Exception):
+        broken = socket.socket(fileno=connection.fileno())
+        try:
+            broken.shutdown(socket.SHUT_RDWR)
+        finally:
+            broken.detach()  # it is the driver's to close
 
 
 def parse(rows: Sequence[bytes], columns: int) -> list[pa.Array]:

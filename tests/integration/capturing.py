@@ -1,7 +1,7 @@
 """The agent's capture as it runs, over real sources, and what a centre would make of it: for sources that fail.
 
 Real runners, sources, spool and health; only what lies behind the spool is missing: its envelopes are read here as
-a centre reads them, and replayed. `moment` is called whenever an envelope is sealed, in the middle of a scan.
+a centre reads them, and replayed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from protocol.canonical import decode
 from protocol.change import Op
 from protocol.link.memory import MemoryBroker
 from protocol.names import Stream, TableName
+from protocol.schema import TableSchema
 from tests.unit.edge_agent.capture.replay import Replay, TableLog
 from tests.unit.edge_agent.keys import CENTRE, EPOCH_SECRET, IDENTITY, SEAL
 from tests.unit.edge_agent.reading import Change, Reader
@@ -65,7 +66,8 @@ class Capturing:
     """Sources by slug, each with a runner of its own, over one spool below `directory`."""
 
     def __init__(self, directory: Path, sources: Mapping[str, Settings]) -> None:
-        self.moment: Callable[[], None] = lambda: None
+        self._moments = 0
+        self._planned: dict[int, Callable[[], object]] = {}
         self._time = 0
         self._spool = Spool.open(directory / "spool", bytes_max=1 << 30, keep_receipted_bytes=0)
         self._files = IndexFiles(directory / "index")
@@ -106,7 +108,8 @@ class Capturing:
         )
 
     def _random(self, count: int) -> bytes:
-        self.moment()
+        self._moments += 1
+        self._planned.pop(self._moments, lambda: None)()
         return secrets.token_bytes(count)
 
     def _wall(self) -> int:
@@ -119,6 +122,10 @@ class Capturing:
         self._spool.close()
 
     # what it does
+
+    def at(self, moment: int, action: Callable[[], object]) -> None:
+        """When so many envelopes more are being sealed, in the middle of a scan, `action` happens."""
+        self._planned = {self._moments + moment: action}
 
     async def once(self, slug: str) -> dict[str, str]:
         """One pass of a source, and the faults that `status` prints of it then."""
@@ -176,6 +183,10 @@ class Capturing:
         """The same in canonical form."""
         self._read(slug)
         return {name: table.standing() for name, table in self._seen[slug].replay.tables.items()}
+
+    def schema(self, slug: str, name: TableName) -> TableSchema:
+        """The one under which the table was sent last."""
+        return [s for s in self._seen[slug].reader.schemas.values() if s.table == name][-1]
 
     def _read(self, slug: str) -> list[Any]:
         seen = self._seen[slug]

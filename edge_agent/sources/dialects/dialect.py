@@ -31,6 +31,9 @@ COLLATION = "collation"
 """Column metadata of a key: the collation by which the database must compare it, where not its default."""
 
 
+CONNECT_SECONDS_MAX = 10
+"""How long it may take until a server has let us in."""
+
 REFUSED = "GC-2040"
 """The code of a source that does not let our account in."""
 

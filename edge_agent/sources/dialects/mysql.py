@@ -27,7 +27,15 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier
-from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.dialects.dialect import (
+    CONNECT_SECONDS_MAX,
+    REFUSED,
+    Dialect,
+    Fetch,
+    TableFacts,
+    Trouble,
+    UniqueIndex,
+)
 from edge_agent.sources.spelt import spell
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
@@ -175,7 +183,11 @@ class _Stream:
         self._ended = False
 
     def fetchmany(self, count: int) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Sequence[Any]] = self._cursor.fetchmany(count)
+        try:
+            rows: Sequence[Sequence[Any]] = self._cursor.fetchmany(count)
+        except BaseException:
+            _forget(self._cursor)
+            raise
         self._ended = self._ended or not rows
         return rows
 
@@ -183,9 +195,16 @@ class _Stream:
         if self._ended or not self.fetchmany(1):
             self._cursor.close()
         else:
-            # Else pymysql reads the rest of the result, which may be the rest of a large table.
-            self._cursor._result.unbuffered_active = False
+            _forget(self._cursor)
             self._connection.close()
+
+
+def _forget(cursor: Any) -> None:
+    """Else pymysql reads the rest of the result, when the cursor is closed or collected: the rest of a large table,
+    or of a connection that is lost."""
+    if cursor._result is not None:
+        cursor._result.unbuffered_active = False
+    cursor.connection = None
 
 
 class Mysql(Dialect):
@@ -221,7 +240,12 @@ class Mysql(Dialect):
                 options[flag] = options[flag].lower() in ("1", "true", "yes")
         named = url.translate_connect_args(username="user", database="database")
         return pymysql.connect(
-            **named, **options, charset="utf8mb4", autocommit=True, connect_timeout=10, read_timeout=30
+            **named,
+            **options,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS_MAX,
+            read_timeout=CONNECT_SECONDS_MAX,
         )
 
     def prepare(self, connection: Any, seconds: float) -> None:
@@ -251,6 +275,9 @@ class Mysql(Dialect):
         connection.use_unicode, connection.decoders = False, {}
         try:
             cursor.execute(sql, values)
+        except BaseException:
+            _forget(cursor)
+            raise
         finally:
             connection.use_unicode, connection.decoders = before
         return _Stream(connection, cursor)

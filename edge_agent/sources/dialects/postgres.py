@@ -11,10 +11,8 @@ children reads as SELECT shows it, children included, and so has no key. Knows n
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import re
-import socket
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
@@ -23,8 +21,16 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Layout
-from edge_agent.sources.copying import CopyStream
-from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.copying import CopyStream, cut
+from edge_agent.sources.dialects.dialect import (
+    CONNECT_SECONDS_MAX,
+    REFUSED,
+    Dialect,
+    Fetch,
+    TableFacts,
+    Trouble,
+    UniqueIndex,
+)
 from edge_agent.sources.spelt import spell
 from edge_agent.sources.streams import Stream
 from protocol.names import TableName
@@ -237,7 +243,7 @@ class Postgres(Dialect):
         from psycopg2 import errors
 
         named = {
-            "connect_timeout": "10",
+            "connect_timeout": str(CONNECT_SECONDS_MAX),
             "application_name": "guicang edge-agent",
             "keepalives_idle": "30",
             "keepalives_interval": "10",
@@ -273,12 +279,7 @@ class Postgres(Dialect):
             raise psycopg2.NotSupportedError
 
     def break_off(self, connection: Any) -> None:
-        with contextlib.suppress(Exception):
-            broken = socket.socket(fileno=connection.fileno())
-            try:
-                broken.shutdown(socket.SHUT_RDWR)
-            finally:
-                broken.detach()  # it is psycopg2's to close
+        cut(connection)
 
     def usable(self, connection: Any) -> bool:
         return bool(connection.closed == 0)

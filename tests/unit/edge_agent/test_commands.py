@@ -109,6 +109,24 @@ def test_check_says_which_way_and_what_it_guarantees(config: Path, ran: Ran) -> 
     assert "按主键分段比对 diff by key ranges" in out
 
 
+def test_check_points_at_a_pattern_that_fits_nothing(config: Path, ran: Ran) -> None:
+    config.write_text(
+        config.read_text("utf-8").replace('include = ["log"]', 'include = ["log", "lgo*"]'), "utf-8"
+    )
+    code, out, _ = ran("check", "--json", "--config", str(config))
+    assert code == 0
+    (one,) = [one for one in json.loads(out) if one["table"] == "lgo*"]
+    assert (one["included"], one["way"], one["fault"].partition(" ")[0]) == (True, None, "GC-2044")
+    code, out, _ = ran("check", "--config", str(config))
+    assert (code, "GC-2044" in out) == (0, True)
+
+
+def test_a_database_has_no_folder_to_confirm(config: Path, tmp_path: Path, ran: Ran) -> None:
+    code, _, err = ran("confirm", "his", "--config", str(config))
+    assert (code, "name the table" in err) == (64, True)
+    assert not list((tmp_path / "state").glob("requests/*"))
+
+
 @pytest.mark.parametrize("command", ["check", "snapshot"])
 def test_a_source_that_is_not_there(config: Path, ran: Ran, command: str) -> None:
     code, _, err = ran(command, "lis", "--config", str(config))
