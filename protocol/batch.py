@@ -199,12 +199,19 @@ def decode_batch(inner: bytes, schema_of: Callable[[bytes], TableSchema | None])
     rows = ipc.decode(body, wire_schema(schema, header.extras, header.dictionaries))
     if rows.num_rows != header.rows:
         raise Rejected("GC-5006", reason="rows of a batch")
-    if sum(map(_expanded_bytes, rows.columns)) > BATCH_EXPANDED_BYTES_MAX:
+    if _expands_beyond(rows, BATCH_EXPANDED_BYTES_MAX):
         raise Rejected("GC-5007", reason="dictionary")
     ops = rows.column(0)
     if ops.null_count or rows.column(1).null_count or not pc.all(pc.is_in(ops, _ROW_OPS)).as_py():
         raise Rejected("GC-5006", reason="system column")
     return Batch(header, schema, rows)
+
+
+def _expands_beyond(rows: pa.RecordBatch, bytes_max: int) -> bool:
+    """Whether its dictionaries, written out, come to more than that; a bound that is soon had mostly tells."""
+    dictionaries = [column.dictionary for column in rows.columns if pa.types.is_dictionary(column.type)]
+    longest = sum(pc.max(pc.binary_length(one)).as_py() or 0 for one in dictionaries)
+    return longest * rows.num_rows > bytes_max and sum(map(_expanded_bytes, rows.columns)) > bytes_max
 
 
 def _expanded_bytes(array: pa.Array) -> int:
