@@ -7,7 +7,7 @@ carries its length. Parsing touches no key and allocates nothing that the bytes 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from .errors import Rejected
@@ -87,13 +87,22 @@ class Envelope:
     header_bytes: bytes
     cipher: bytes
     signature: bytes
+    _hashes: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def digest(self, suite: Suite) -> bytes:
         """The envelope's hash H(H(header) ‖ H(ciphertext)): receipts name it, the next header carries it."""
-        return suite.digest(suite.digest(self.header_bytes), suite.digest(self.cipher))
+        return suite.digest(self._both_hashes(suite))
 
     def signed_bytes(self, suite: Suite) -> bytes:
-        return DOMAIN + suite.digest(self.header_bytes) + suite.digest(self.cipher)
+        return DOMAIN + self._both_hashes(suite)
+
+    def _both_hashes(self, suite: Suite) -> bytes:
+        """H(header) ‖ H(ciphertext), made once: an envelope is always both signed and named."""
+        known = self._hashes.get(suite.number)
+        if known is None:
+            known = suite.digest(self.header_bytes) + suite.digest(self.cipher)
+            self._hashes[suite.number] = known
+        return known
 
 
 def join(header_bytes: bytes, cipher: bytes, signature: bytes) -> bytes:
