@@ -49,6 +49,7 @@ from tests.unit.central_ingest.landing.ground import FaultyLake
 from .clock import loop
 from .link import Air
 from .machine import Machine
+from .moments import around_commits
 from .witness import Witness
 
 SITE = "440100-7"
@@ -160,10 +161,8 @@ class Centre(Machine):
         self.root = root
         self.disk = Disk(self.moment)
         self.lake = Lake(self.moment)
-        self.power_cuts = 0
         self.completions = 0
         """How often a start found the ledger older than its copies."""
-        self._power_cut = False
         root.mkdir()
         self._keys = KeyStore(root / "keys")
         self._keys.create()
@@ -184,6 +183,7 @@ class Centre(Machine):
         path = self.root / "ledger.sqlite"
         if self._engine is None or not path.exists():
             self._engine = Ledger.open(path)._engine.execution_options(compiled_cache=COMPILED)
+            around_commits(self._engine)
         return KeptLedger(self._engine, self._safe())
 
     def _safe(self) -> Safe:
@@ -283,11 +283,6 @@ class Centre(Machine):
 
     # its death
 
-    def kill(self, moments: int = 0, down_seconds: float = 0.0, *, power: bool = False) -> None:
-        """With `power` what was not synced is lost, or a part of it."""
-        self._power_cut = power
-        super().kill(moments, down_seconds)
-
     def cut_off(self) -> None:
         if self.journal is not None:
             self.journal.close()
@@ -339,13 +334,3 @@ class Centre(Machine):
     def lose_lake(self, backup: Lake | None = None) -> None:
         """The lake alone is lost, or as old as `backup`."""
         self.lake = backup or Lake(self.moment)
-
-
-def commit_hook(moment: Callable[[], None]) -> Callable[[], None]:
-    """A moment before each commit of any SQLAlchemy engine; returns what ends it."""
-
-    def before(connection: sa.Connection) -> None:
-        moment()
-
-    sa.event.listen(sa.Engine, "commit", before)
-    return lambda: sa.event.remove(sa.Engine, "commit", before)

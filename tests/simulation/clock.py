@@ -29,10 +29,11 @@ class Crash(BaseException):
 
 
 class Process:
-    """Whose code runs: a process that is dead starts no thread any more."""
+    """Whose code runs: a process that is dead starts no thread any more. `moment` is its machine's."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Callable[[], None] = lambda: None) -> None:
         self.dead = False
+        self.moment = moment
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)

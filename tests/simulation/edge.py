@@ -32,6 +32,7 @@ from .clock import loop
 from .hospital import Hospital
 from .link import Air
 from .machine import Machine
+from .moments import SpoolFile
 
 STATE_SECONDS = 20.0
 SETTINGS = SqlSettings(
@@ -99,11 +100,8 @@ class Edge(Machine):
         identity, centre = self.state.identity(), self.state.centre()
         assert centre is not None
         grants = Grants(self.state.root, identity, centre)
-        spool = self.spool = Spool.open(
-            self.state.spool_dir,
-            bytes_max=self.spool_bytes_max,
-            keep_receipted_bytes=self.keep_receipted_bytes,
-        )
+        self._file = SpoolFile(self.state.spool_dir, lambda: loop().wall() / 1e6)
+        spool = self.spool = Spool(self._file, self.spool_bytes_max, self.keep_receipted_bytes)
         self.opened(spool, self.streams)
         spool.subscribe(self.moment)
         files = IndexFiles(self.state.index_dir)
@@ -151,9 +149,13 @@ class Edge(Machine):
         """An agent has nothing to write down at its end: all of it is in the spool."""
 
     def cut_off(self) -> None:
-        if self.spool is not None:
+        power_cut, self._power_cut = self._power_cut, False
+        self.power_cuts += power_cut
+        if self.spool is not None and self._died:
+            self._file.die(self.rng.choice([0, 0, 100, 5000, 1 << 20]) if power_cut else None)
+        elif self.spool is not None:
             self.spool.close()
-            self.spool = None
+        self.spool = None
 
     # what a person does
 

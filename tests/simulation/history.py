@@ -78,7 +78,7 @@ async def _live(plan: Plan) -> Report:
             plan.seed,
             world.trace.hexdigest(),
             world.edge.deaths + world.centre.deaths,
-            world.centre.power_cuts,
+            world.edge.power_cuts + world.centre.power_cuts,
             len(plan.happenings),
             world.hospital.changes,
             len(world.witness.book.entries),
@@ -101,7 +101,8 @@ async def _to_machines(world: World, one: Happening) -> None:
         case "kill centre":
             world.centre.kill(one.number, one.down_seconds)
         case "power cut":
-            world.centre.kill(one.number, one.down_seconds, power=True)
+            machine = world.centre if one.number % 4 else world.edge
+            machine.kill(one.number, one.down_seconds, power=True)
         case "stop edge" | "stop centre":
             machine = world.edge if one.kind == "stop edge" else world.centre
             await machine.stop()

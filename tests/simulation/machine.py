@@ -30,6 +30,10 @@ class Machine(ABC):
         self.rng = rng
         self.note = note
         self.deaths = 0
+        self.moments = 0
+        self.power_cuts = 0
+        self._died = False
+        self._power_cut = False
         self.faults_at_boot = 0
         self._process = Process()
         self._task: asyncio.Task[None] | None = None
@@ -62,9 +66,10 @@ class Machine(ABC):
         assert self._task is None
         self._task = asyncio.create_task(self._supervise())
 
-    def kill(self, moments: int = 0, down_seconds: float = 0.0) -> None:
-        """Die at the `moments`th moment from now on, and be back after `down_seconds`."""
-        self._moments_left, self._down_until = moments, down_seconds
+    def kill(self, moments: int = 0, down_seconds: float = 0.0, *, power: bool = False) -> None:
+        """Die at the `moments`th moment from now on, and be back after `down_seconds`. With `power` what was not
+        synced is lost, or a part of it."""
+        self._moments_left, self._down_until, self._power_cut = moments, down_seconds, power
         if moments == 0:
             self._die()
 
@@ -75,6 +80,7 @@ class Machine(ABC):
             return  # it is not the process that does it
         if process.dead:
             raise Crash
+        self.moments += 1
         if self._moments_left is not None:
             self._moments_left -= 1
             if self._moments_left <= 0:
@@ -103,7 +109,7 @@ class Machine(ABC):
 
     async def _supervise(self) -> None:
         while True:
-            self._process = Process()
+            self._process = Process(self.moment)
             self._crashed = loop().create_future()
             PROCESS.set(self._process)
             main = asyncio.create_task(self.main())
@@ -123,6 +129,7 @@ class Machine(ABC):
         assert not late, f"{self.client_id} does not end"
         error = None if main.cancelled() else main.exception()
         died, self._process.dead = self._process.dead, True
+        self._died = died
         if orderly and not died:
             self.leave()
         self.cut_off()

@@ -7,7 +7,6 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -17,11 +16,12 @@ from central_ingest.landing.replay import replay
 from protocol.link.memory import NO_FAULTS
 from protocol.names import Stream
 
-from .centre import SITE, Centre, commit_hook
+from .centre import SITE, Centre
 from .clock import loop
 from .edge import Edge
 from .hospital import Hospital, Plain
 from .link import Air
+from .moments import around_files
 
 SETTLE_SECONDS = 4 * 3600.0
 GRACE_SECONDS = 5.0
@@ -57,16 +57,16 @@ class World:
             keep_receipted_bytes=keep_receipted_bytes,
         )
         self.edge.opened = self.witness.look_into
-        self._unhook: Callable[[], None] = lambda: None
+        self._watched = around_files(self.root / "centre" / "journal")
 
     def __enter__(self) -> World:
-        self._unhook = commit_hook(self.centre.moment)
+        self._watched.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._unhook()
+        self._watched.__exit__(kind, error, trace)
         shutil.rmtree(self.root)
 
     def note(self, what: str) -> None:
