@@ -161,6 +161,7 @@ class Centre(Machine):
         self.root = root
         self.disk = Disk(self.moment)
         self.lake = Lake(self.moment)
+        self.backup: tuple[Path, Lake] | None = None
         self.completions = 0
         """How often a start found the ledger older than its copies."""
         root.mkdir()
@@ -321,6 +322,17 @@ class Centre(Machine):
             shutil.copytree(backup, self.root / "journal")
         self.disk = Disk(self.moment)
         self.witness.rolled_back()
+
+    def rot(self) -> None:
+        """One byte of the journal is another one, anywhere in it."""
+        segments = [path for path in sorted((self.root / "journal").glob("*.gcj")) if path.stat().st_size]
+        if segments:
+            path = self.rng.choice(segments)
+            content = bytearray(path.read_bytes())
+            content[self.rng.randrange(len(content))] ^= 1 << self.rng.randrange(8)
+            path.write_bytes(content)
+            self.disk = Disk(self.moment)
+            self.witness.rotted()
 
     def lose_ledger(self, backup: Path | None = None) -> None:
         """The ledger alone is lost, or as old as `backup`."""

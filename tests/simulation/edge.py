@@ -67,6 +67,7 @@ class Edge(Machine):
         self.keep_receipted_bytes = keep_receipted_bytes
         self.spool: Spool | None = None
         self.runners: dict[str, Runner] = {}
+        self.backup: Path | None = None
         self.opened: Callable[[Spool, list[Stream]], None] = lambda spool, streams: None
         """Called whenever a spool was opened again."""
 

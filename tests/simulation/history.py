@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .centre import Centre
 from .clock import loop, play
+from .misfortunes import befall
 from .plan import Happening, Plan, draw
 from .world import World
 
@@ -74,11 +75,12 @@ async def _live(plan: Plan) -> Report:
         except BaseException:
             await world.abandon()
             raise
+        machines = [world.centre, world.edge, *world.retired]
         return Report(
             plan.seed,
             world.trace.hexdigest(),
-            world.edge.deaths + world.centre.deaths,
-            world.edge.power_cuts + world.centre.power_cuts,
+            sum(machine.deaths for machine in machines),
+            sum(machine.power_cuts for machine in machines),
             len(plan.happenings),
             world.hospital.changes,
             len(world.witness.book.entries),
@@ -89,6 +91,8 @@ async def _live(plan: Plan) -> Report:
 
 
 async def _happen(world: World, one: Happening) -> None:
+    if await befall(world, one):
+        return
     await _to_machines(world, one)
     _to_stores(world.centre, one)
     _to_hospital(world, one)
@@ -109,7 +113,7 @@ async def _to_machines(world: World, one: Happening) -> None:
             await asyncio.sleep(one.down_seconds)
             machine.start()
         case "cut link":
-            world.air.cut("edge" if one.number % 2 else "centre")
+            world.air.cut((world.edge if one.number % 2 else world.centre).client_id)
         case "kill broker":
             world.air.stop()
             await asyncio.sleep(one.down_seconds)

@@ -33,7 +33,7 @@ class Hospital:
         """Nothing changes by itself."""
         self.sources = {slug: MemorySource(slug, self._before(slug)) for slug in slugs}
         self._altered: set[TableName] = set()
-        self._dropped: set[TableName] = set()
+        self.dropped: set[TableName] = set()
         self.changes = 0
         for slug in slugs:
             for name in SOURCES[slug]:
@@ -61,7 +61,7 @@ class Hospital:
     def live(self) -> None:
         slug = self._rng.choice(list(self.sources))
         source, name = self.sources[slug], self._rng.choice(SOURCES[slug])
-        if name in self._dropped:
+        if name in self.dropped:
             return
         self.changes += 1
         rows = source.rows(name)
@@ -77,7 +77,7 @@ class Hospital:
     def alter(self) -> None:
         """A table gets another column, or loses it, with all its rows."""
         slug, name = self._some_table()
-        if name in self._dropped:
+        if name in self.dropped:
             return
         self._altered ^= {name}
         self._found(slug, name)
@@ -85,10 +85,10 @@ class Hospital:
     def drop(self) -> None:
         """A table vanishes, or comes back."""
         slug, name = self._some_table()
-        if len([one for one in SOURCES[slug] if one not in self._dropped]) == 1:
+        if len([one for one in SOURCES[slug] if one not in self.dropped]) == 1:
             return
-        self._dropped ^= {name}
-        if name in self._dropped:
+        self.dropped ^= {name}
+        if name in self.dropped:
             self.sources[slug].drop(name)
         else:
             self._found(slug, name)
@@ -96,7 +96,7 @@ class Hospital:
     def empty(self) -> None:
         """All rows of a table vanish at once."""
         slug, name = self._some_table()
-        if name not in self._dropped:
+        if name not in self.dropped:
             self.sources[slug].delete(name, *self.sources[slug].rows(name))
 
     def _found(self, slug: str, name: TableName) -> None:
@@ -116,7 +116,7 @@ class Hospital:
 
     def standing(self, slug: str, name: TableName) -> Counter[Plain]:
         """Row by row the columns that have a value, by name; of what travels aside what is told of it."""
-        if name in self._dropped:
+        if name in self.dropped:
             return Counter()
         columns = [c.name for c in schema(name, name in self._altered).columns]
         rows = self.sources[slug].rows(name)

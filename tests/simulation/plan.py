@@ -34,6 +34,14 @@ KINDS: dict[str, int] = {
     "empty": 1,
     "confirm": 2,
     "snapshot": 1,
+    "back up": 3,
+    "old edge": 1,
+    "lost spool": 1,
+    "old centre": 2,
+    "lost part of the centre": 2,
+    "rot": 1,
+    "copy": 1,
+    "replace": 1,
 }
 
 

@@ -63,6 +63,8 @@ class Witness:
         self.rows_checked = 0
         self._lost: dict[Named, set[bytes]] = {}
         """What the centre had before it was restored from a backup."""
+        self._holed: set[tuple[Stream, int]] = set()
+        """Epochs of which a part may have rotted: what stands in them is told by the final comparison alone."""
 
     # the journal
 
@@ -77,9 +79,12 @@ class Witness:
         named = (header.stream, header.epoch, header.seq)
         stream, epoch, seq = book.heads.get(header.stream, (header.stream, 0, 0))
         before = (epoch, seq) if header.epoch == epoch else (header.epoch, 0)
-        assert header.epoch >= epoch, f"{named} follows {(stream, epoch, seq)}"
-        assert header.seq == before[1] + 1, f"{named} follows {before}"
-        assert header.previous == (book.digests[stream, *before] if before[1] else b""), f"chain at {named}"
+        if (stream, header.epoch) not in self._holed:
+            assert header.epoch >= epoch, f"{named} follows {(stream, epoch, seq)}"
+            assert header.seq == before[1] + 1, f"{named} follows {before}"
+            assert header.previous == (book.digests[stream, *before] if before[1] else b""), (
+                f"chain at {named}"
+            )
         table, rows = self._content(envelope)
         digest = envelope.digest(SUITE_1)
         book.entries.append(Journaled(offset, named, digest, table, rows))
@@ -115,9 +120,16 @@ class Witness:
             self._lost.setdefault(one.named, set()).add(one.digest)
         self.book = Book(schemas=self.book.schemas)
 
+    def rotted(self) -> None:
+        """A part of the journal is lost; which one its next reader finds."""
+        self._holed |= {one.named[:2] for one in self.book.entries}
+        self.rolled_back()
+
     def restored(self, roster: Roster) -> None:
         """The centre knows again where each stream stood."""
         for stream, (_, epoch, seq) in self.book.heads.items():
+            if (stream, epoch) in self._holed:
+                continue
             tenure = roster.tenure(stream)
             assert tenure is not None, stream
             head = tenure.head
@@ -168,8 +180,10 @@ class Witness:
         paths = {(r.stream, r.table): r.path for r in ledger.lake_tables()}
         for record in ledger.streams():
             below = [e for e in self._rows_of(record.stream) if e.offset < record.low_water]
+            below = [e for e in below if e.named[:2] not in self._holed]
             for (stream, table), expected in self._by_table(below).items():
                 there = versions(lake, paths.get((stream, table)))
+                there = [version for version in there if (stream, version[0]) not in self._holed]
                 assert there[: len(expected)] == expected, f"{table} of {stream} below its low-water mark"
 
     def check_lake(self, lake: Lake, ledger: Ledger) -> None:
@@ -188,7 +202,9 @@ class Witness:
 
     def _known(self, stream: Stream, found: list[Version]) -> list[Version]:
         """Without those that were lost once: it is not told in which order they came back."""
-        return [v for v in found if (stream, v[0], v[1]) not in self._lost]
+        return [
+            v for v in found if (stream, v[0], v[1]) not in self._lost and (stream, v[0]) not in self._holed
+        ]
 
     def _rows_of(self, stream: Stream) -> list[Journaled]:
         return [e for e in self.book.entries if e.named[0] == stream]

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from central_ingest.landing.replay import replay
 from protocol.link.memory import NO_FAULTS
-from protocol.names import Stream
+from protocol.names import Stream, TableName
 
 from .centre import SITE, Centre
 from .clock import loop
@@ -47,17 +47,47 @@ class World:
         self.hospital = Hospital(random.Random(f"{seed} hospital"), slugs)
         self.centre = Centre(self.root / "centre", self.air, random.Random(f"{seed} centre"), self.note)
         self.witness = self.centre.witness
-        self.edge = Edge(
-            self.root / "edge",
-            self.hospital,
-            self.air,
-            random.Random(f"{seed} edge"),
-            self.note,
-            spool_bytes_max=spool_bytes_max,
-            keep_receipted_bytes=keep_receipted_bytes,
-        )
+        self._spool_bytes_max = spool_bytes_max
+        self._keep_receipted_bytes = keep_receipted_bytes
+        self._numbers = 0
+        self._orphans: set[TableName] = set()
+        self._edge_rng = random.Random(f"{seed} edge")
+        self.retired: list[Edge] = []
+        """Machines that were replaced."""
+        self.edge = self.another_edge("edge")
         self.edge.opened = self.witness.look_into
         self._watched = around_files(self.root / "centre" / "journal")
+
+    def number(self) -> int:
+        """Another one with each call, for names."""
+        self._numbers += 1
+        return self._numbers
+
+    def another_edge(self, name: str) -> Edge:
+        """A machine of the hospital, new, neither enrolled nor running."""
+        name = f"{name} {self.number()}"
+        return Edge(
+            self.root / name,
+            self.hospital,
+            self.air,
+            self._edge_rng,
+            self.note,
+            spool_bytes_max=self._spool_bytes_max,
+            keep_receipted_bytes=self._keep_receipted_bytes,
+            client_id=name,
+        )
+
+    def forget(self) -> None:
+        """The agent's memory is lost, or older. Tables that are gone now it may never have known: it cannot say that
+        they are gone, and they stand in the lake as they last were."""
+        self._orphans |= self.hospital.dropped
+
+    def retire(self, successor: Edge) -> None:
+        """The hospital's machine is another one from now on."""
+        self.retired.append(self.edge)
+        self.edge.opened = lambda spool, streams: None
+        self.edge = successor
+        self.edge.opened = self.witness.look_into
 
     def __enter__(self) -> World:
         self._watched.__enter__()
@@ -112,10 +142,13 @@ class World:
         self.air.start()
         self.hospital.away.clear()
         self.hospital.quiet = True
+        self.mend_disk()
+        self.centre.lake.plan.clear()
+
+    def mend_disk(self) -> None:
         self.centre.disk.room = None
         self.centre.disk.sync_failures = self.centre.disk.truncate_failures = 0
         self.centre.disk.directory_sync_failures = 0
-        self.centre.lake.plan.clear()
 
     def _settled(self, since: int) -> bool:
         spool, lander = self.edge.spool, self.centre.lander
@@ -149,6 +182,8 @@ class World:
             self.witness.check_lake(self.centre.lake, ledger)
             paths = {(r.stream, r.table): (r.path, bool(r.key)) for r in ledger.lake_tables()}
             for slug, name in self.hospital.tables():
+                if name in self._orphans and name in self.hospital.dropped:
+                    continue
                 found = paths.get((Stream(SITE, slug), name))
                 landed = self._landed(*found) if found else Counter()
                 assert landed == self.hospital.standing(slug, name), name
