@@ -207,11 +207,13 @@ class _Session:
 
     def __init__(self, link: MemoryLink) -> None:
         self.link = link
+        self._exact = {one for one in link.subscriptions if not {"+", "#"} & set(one)}
+        self._patterns = [one for one in link.subscriptions if one not in self._exact]
         self.lost = asyncio.Event()
         self.overtaken: Message | None = None
 
     def wants(self, topic: str) -> bool:
-        return any(matches(topic_filter, topic) for topic_filter in self.link.subscriptions)
+        return topic in self._exact or any(matches(one, topic) for one in self._patterns)
 
     def put(self, event: LinkEvent) -> None:
         self.link._feed.put(event)
