@@ -188,10 +188,8 @@ class SqlSource:
             rows, full = self._read_page(reading, schema, (sql, values), limits)
             keys = self._keys_of(schema, rows)
             last = keys[-1] if keys else b""
-            if not certain and (
-                len(set(keys)) != len(keys) or (full and self._tied(reading, schema, key, last))
-            ):
-                raise Rejected("GC-2005", table=str(schema.table))
+        if not certain and (len(set(keys)) != len(keys) or (full and self._tied(schema, key, last))):
+            raise Rejected("GC-2005", table=str(schema.table))
         return Page(rows, last, full)
 
     def _read_page(
@@ -234,10 +232,12 @@ class SqlSource:
         # No range ever finds a null, so such rows would be missing without a word.
         return bool(reading.fetch(statements.select_null_key(self._dialect, schema.table, key), ()))
 
-    def _tied(self, reading: Reading, schema: TableSchema, key: Sequence[Column], last: bytes) -> bool:
-        # The next page begins beyond this key, and with it beyond every other row that has it.
+    def _tied(self, schema: TableSchema, key: Sequence[Column], last: bytes) -> bool:
+        # The next page begins beyond this key, and with it beyond every other row that has it then. Asked anew:
+        # where a page was left early the connection may be gone.
         sql, values = statements.select_ties(self._dialect, schema.table, key, decode(last))
-        return len(reading.rows(sql, values)) > 1
+        with self._reading(schema.table) as reading:
+            return len(reading.rows(sql, values)) > 1
 
     def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
         key = [schema.columns[i] for i in schema.key_positions]

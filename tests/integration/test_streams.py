@@ -21,6 +21,8 @@ from sqlalchemy import make_url
 from edge_agent.sources.columns import Carrier, Layout, join
 from edge_agent.sources.copying import CopyStream
 from edge_agent.sources.dialects.dialect import Dialect, select_page, select_whole
+from edge_agent.sources.dialects.mysql import Mysql
+from edge_agent.sources.dialects.mysql_results import ColumnResult
 from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import PageLimits, Rows
@@ -29,7 +31,8 @@ from edge_agent.sources.streams import Records, Stream
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
-from tests.databases import PostgresServer, postgres
+from tests.databases import MariadbServer, PostgresServer, mariadb, postgres
+from tests.integration.test_mariadb_source import TYPES as MARIADB_TYPES
 from tests.integration.test_postgres_source import PREPARE
 from tests.integration.test_postgres_source import TYPES as POSTGRES_TYPES
 
@@ -254,3 +257,100 @@ def test_a_driver_error_reaches_the_reader(connection: Any) -> None:
         _all(stream, 1_000)
     stream.close()
     assert _one(connection, "SELECT 1") == 1
+
+
+@pytest.fixture(scope="module")
+def maria() -> MariadbServer:
+    return mariadb()
+
+
+@pytest.fixture(scope="module")
+def schema_of_maria(maria: MariadbServer) -> Iterator[str]:
+    with maria.database() as name:
+        maria.run(
+            "CREATE TABLE wide(id int NOT NULL, v longtext NOT NULL, KEY(id))",
+            f"INSERT INTO wide SELECT seq, REPEAT('x', {ROW_BYTES}) FROM seq_1_to_{MANY}",
+            database=name,
+        )
+        yield name
+
+
+@settings(TIMES, max_examples=5)
+@given(data=st.data())
+def test_packets_are_what_the_driver_reads(
+    maria: MariadbServer, schema_of_maria: str, data: st.DataObject
+) -> None:
+    strategies = [values | st.none() for _, values in MARIADB_TYPES.values()]
+    rows = data.draw(st.lists(st.tuples(*strategies), max_size=12))
+    columns = ", ".join(f"`c{i} %%` {kind} NULL" for i, kind in enumerate(MARIADB_TYPES))
+    with maria.connect(schema_of_maria) as administrator, administrator.cursor() as cursor:
+        cursor.execute("SET time_zone = '+00:00'")
+        cursor.execute("DROP TABLE IF EXISTS every")
+        cursor.execute(f"CREATE TABLE every({columns}, long_text longtext, long_blob longblob)", ())
+        marks = ", ".join(["%s"] * len(MARIADB_TYPES))
+        for row in rows:
+            size = data.draw(st.sampled_from([0, 250, 251, 255, 256, 65_535, 65_536, 70_000]))
+            cursor.execute(
+                f"INSERT INTO every VALUES({marks}, REPEAT('张', %s), REPEAT(x'ff', %s))", [*row, size, size]
+            )
+    source = SqlSource("his", maria.url(schema_of_maria))
+    schema = source.describe(TableName(schema_of_maria, None, "every"))
+    source.close()
+    dialect = Mysql()
+    statement = select_whole(dialect, schema.table, schema.columns), ()
+    with closing(_connect(dialect, maria.url(schema_of_maria))) as connection:
+        assert _same(dialect, connection, statement, _layout(dialect, schema)) == len(rows)
+
+
+@pytest.mark.parametrize(("rows", "usable"), [(0, False), (1, False), (5_000, False), (MANY, True)])
+def test_packets_left_early_cost_the_connection_and_nothing_else(
+    maria: MariadbServer, schema_of_maria: str, rows: int, usable: bool
+) -> None:
+    dialect = Mysql()
+    layout = Layout(("id", "v"), (pa.int32(), pa.string()), (Carrier.SPELT, Carrier.SPELT))
+    with closing(_connect(dialect, maria.url(schema_of_maria))) as connection:
+        stream = dialect.stream(connection, "SELECT id, v FROM wide", (), layout)
+        assert isinstance(stream, ColumnResult)
+        assert stream.take(rows).count == rows
+        stream.close()
+        stream.close()
+        assert dialect.usable(connection) is usable
+        if not usable:
+            connection.connect()
+        assert dialect.cursor(connection, "SELECT 1", ()).fetchmany(2) == [(b"1",)]
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "code"), [("KILL QUERY", Rejected, "GC-2042"), ("KILL", Transient, "GC-2001")]
+)
+def test_packets_that_the_server_ends_are_a_fault(
+    maria: MariadbServer, schema_of_maria: str, end: str, kind: type[Fault], code: str
+) -> None:
+    with closing(SqlSource("his", maria.url(schema_of_maria))) as source:
+        schema = source.describe(TableName(schema_of_maria, None, "wide"))
+        pieces = source.whole(schema)
+        next(pieces)
+        running = "SELECT id FROM information_schema.processlist WHERE info LIKE '%%wide%% AS t'"
+        ((number,),) = maria.rows(running)
+        maria.run(f"{end} {number}")
+        with pytest.raises(kind) as caught:
+            for _ in pieces:
+                pass
+        assert caught.value.code == code
+        assert sum(rows.count for rows in source.whole(schema)) == MANY
+
+
+def test_a_page_of_packets_cut_by_its_bytes_still_sees_rows_that_share_a_key(
+    maria: MariadbServer, schema_of_maria: str
+) -> None:
+    table = TableName(schema_of_maria, None, "wide")
+    source = SqlSource("his", maria.url(schema_of_maria), {str(table): ("id",)})
+    schema = source.describe(table)
+    limits = PageLimits(100_000, 40 * ROW_BYTES)
+    page = source.page(schema, b"", b"", limits)
+    assert (page.full, page.rows.columns[0].to_pylist()) == (True, list(range(1, page.rows.count + 1)))
+    maria.run(f"INSERT INTO wide VALUES({page.rows.count}, 'its twin')", database=schema_of_maria)
+    with pytest.raises(Rejected) as caught:
+        source.page(schema, b"", b"", limits)
+    assert caught.value.code == "GC-2005"
+    source.close()

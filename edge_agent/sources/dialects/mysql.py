@@ -26,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import URL
 
-from edge_agent.sources.columns import Carrier
+from edge_agent.sources.columns import Carrier, Layout
 from edge_agent.sources.dialects.dialect import (
     CONNECT_SECONDS_MAX,
     REFUSED,
@@ -37,6 +37,7 @@ from edge_agent.sources.dialects.dialect import (
     UniqueIndex,
 )
 from edge_agent.sources.spelt import spell
+from edge_agent.sources.streams import Stream
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
 
@@ -174,39 +175,6 @@ def wire_type(column_type: str) -> pa.DataType:
     return pa.binary() if _BINARY.fullmatch(word) else _WIRES.get(word, pa.string())
 
 
-class _Stream:
-    """An unbuffered result. Closing it early closes the connection: the protocol has no other way to stop."""
-
-    def __init__(self, connection: Any, cursor: Any) -> None:
-        self._connection = connection
-        self._cursor = cursor
-        self._ended = False
-
-    def fetchmany(self, count: int) -> Sequence[Sequence[Any]]:
-        try:
-            rows: Sequence[Sequence[Any]] = self._cursor.fetchmany(count)
-        except BaseException:
-            _forget(self._cursor)
-            raise
-        self._ended = self._ended or not rows
-        return rows
-
-    def close(self) -> None:
-        if self._ended or not self.fetchmany(1):
-            self._cursor.close()
-        else:
-            _forget(self._cursor)
-            self._connection.close()
-
-
-def _forget(cursor: Any) -> None:
-    """Else pymysql reads the rest of the result, when the cursor is closed or collected: the rest of a large table,
-    or of a connection that is lost."""
-    if cursor._result is not None:
-        cursor._result.unbuffered_active = False
-    cursor.connection = None
-
-
 class Mysql(Dialect):
     """MySQL and MariaDB by pymysql."""
 
@@ -267,7 +235,19 @@ class Mysql(Dialect):
         return bool(connection.open)
 
     def cursor(self, connection: Any, sql: str, values: tuple[Any, ...]) -> Any:
+        from edge_agent.sources.dialects.mysql_results import RecordResult
+
+        return RecordResult(connection, self._executed(connection, sql, values))
+
+    def stream(self, connection: Any, sql: str, values: tuple[Any, ...], layout: Layout) -> Stream:
+        from edge_agent.sources.dialects.mysql_results import ColumnResult
+
+        return ColumnResult(connection, self._executed(connection, sql, values), layout)
+
+    def _executed(self, connection: Any, sql: str, values: tuple[Any, ...]) -> Any:
         from pymysql.cursors import SSCursor
+
+        from edge_agent.sources.dialects.mysql_results import forget
 
         cursor = SSCursor(connection)
         before = connection.use_unicode, connection.decoders
@@ -276,11 +256,11 @@ class Mysql(Dialect):
         try:
             cursor.execute(sql, values)
         except BaseException:
-            _forget(cursor)
+            forget(cursor)
             raise
         finally:
             connection.use_unicode, connection.decoders = before
-        return _Stream(connection, cursor)
+        return cursor
 
     def holding(self, table: TableName) -> str | None:
         if table.database is None or table.schema is not None:
