@@ -144,7 +144,7 @@ class Agent:
             "started": wall(),
             "broker": self._config.link.broker or self._centre.broker,
             "sources": {
-                slug: {"name": s.name, "kind": s.kind, "interval_seconds": s.scan_interval_seconds}
+                slug: {"name": s.name, "kind": s.kind, "interval_seconds": s.scan_seconds_max}
                 for slug, s in self._config.sources.items()
             },
         }

@@ -19,6 +19,7 @@ from protocol.names import TableName
 from . import platform
 from .capture.phases import Phase
 from .capture.reports import TableReport
+from .capture.rhythm import Task
 from .capture.runner import Runner
 from .courier import Courier
 from .orders import Orders
@@ -26,7 +27,8 @@ from .spool.spool import Spool
 
 FORMAT = 1
 STALE_SECONDS_MIN = 60.0
-"""A source is stale when its freshness is older than this and than ten of its scan intervals."""
+"""No source is stale whose freshness is younger than this."""
+FOLLOWED_SHOWN = 20
 FAULTS_SHOWN = 20
 PASSING = frozenset({"GC-2014", "GC-2041"})
 """Faults that pass by themselves: shown, but no alarm. Should one last, the source goes stale."""
@@ -82,7 +84,7 @@ class Health:
         serious = [f for f in faults if f["code"] not in PASSING]
         code = self._courier.refused.get(slug)
         paused = self._orders.pause_of(slug)
-        stale = freshness is None or freshness > max(STALE_SECONDS_MIN, 10 * facts["interval_seconds"])
+        stale = freshness is None or freshness > patience_seconds(facts["interval_seconds"])
         return {
             "source": slug,
             "name": facts["name"],
@@ -98,9 +100,25 @@ class Health:
             "backlog_bytes": backlog.bytes if backlog else 0,
             "refused": code,
             "fault": _json(runner.report.fault),
+            "waits_for_hours": runner.report.closed,
             "tables": _tables(tables),
+            "followed": _followed(tables)[:FOLLOWED_SHOWN],
             "faults": faults[:FAULTS_SHOWN],
         }
+
+
+def patience_seconds(interval_seconds: float) -> float:
+    """How old a freshness may become: ten intervals, or where that is long two and an hour."""
+    return max(STALE_SECONDS_MIN, min(10 * interval_seconds, 2 * interval_seconds + 3_600))
+
+
+def _followed(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
+    """The tables that are polled or have a window."""
+    return [
+        {"table": str(name), **{task.value: t.done.get(task) for task in Task}}
+        for name, t in tables.items()
+        if t.followed
+    ]
 
 
 def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
@@ -117,7 +135,11 @@ def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
 
 
 def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
-    return [{"table": str(name), **(_json(t.fault) or {})} for name, t in tables.items() if t.fault]
+    return [
+        {"table": str(name), **fault.as_json()}
+        for name, t in tables.items()
+        for fault in list(t.faults.values())
+    ]
 
 
 def _unmatched(faults: Sequence[Fault]) -> list[dict[str, Any]]:

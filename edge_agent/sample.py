@@ -41,6 +41,8 @@ include = {include}
 # exclude = []                   # 优先于 include wins over include
 # scan_interval_seconds = 10.0   # 两次扫描的间隔 pause between two scans
 # duty_share_max = 0.3           # 我们的语句最多占用的时间比例 share of time that our reads may run
+# rows_per_second_max = 0        # 平均每秒最多读取的行数，0 为不限 rows read a second on average; 0: no limit
+# scan_hours = []                # 扫描与全量采集的时段 when scans may run: ["Mon-Fri 20:00-06:00", "Sat-Sun"]
 # page_rows = 10000              # 单条语句最多读取的行数 rows that one statement reads at most
 # deletion_share_max = 0.3       # 一次消失超过此比例须人工确认 more than this waits for `edge-agent confirm`
 # deletion_rows_min = 1000
@@ -53,6 +55,20 @@ _TABLE = """\
 #   [sources.{slug}.tables."门诊就诊"]
 #   key = ["就诊号"]"""
 
+_WAYS = """
+
+# 大表：少扫描，勤轮询。轮询不发现删除，漏掉的由扫描补齐。一张表可同时设置两种方式。
+# A large table: scan it rarely, poll it often. A poll finds no deletion; what it misses a scan finds. Both may stand.
+#   [sources.{slug}.tables."门诊就诊"]
+#   scan_interval_seconds = 86400  # 默认同数据源 as the source has it by default
+#   cursor = "更新时间"            # 新增或修改时必变的列 column that moves with every insert and update
+#   poll_seconds = 5.0
+#   overlap_seconds = 60.0         # 每次回读的时长 how far back each poll reads again
+#   overlap = 1000                 # 数字游标的回读量 the same for a cursor of numbers
+#   window = "就诊日期"            # 反复读取其近期范围 its recent range is read again and again
+#   window_days = 3                # 日期或时间列 dates and times；数字列用 for numbers: window_span = 10000
+#   window_seconds = 30.0"""
+
 _SQL = (
     """\
 # statement_seconds_max = 1.0    # 会阻塞写入时单条语句的时限 for a statement that makes writers wait
@@ -62,6 +78,7 @@ _SQL = (
 #   url_env = "HIS_URL"
 """
     + _TABLE
+    + _WAYS
 )
 
 _FILES = (

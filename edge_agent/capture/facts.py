@@ -2,6 +2,8 @@
 
 Every step commits them with the work that they cover, so that a new process goes on exactly there. They are
 small, typed here and JSON in the spool; that a snapshot is under way is told by the phase and by `progress`.
+Some outlive any pass (`lasting`): whoever commits a pass takes those from the spool as they stand there now,
+for polls and windows move them between two of its steps.
 """
 
 from __future__ import annotations
@@ -10,6 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from protocol import canonical
+
+from ..spool.records import TableState
+
+_PLAIN = ("confirmed", "before", "deleted", "of", "checked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +68,28 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Polled:
+    """How far the polls of `column` have come: the canonical row of its value alone, b"" before any."""
+
+    column: str
+    position: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Which keys the last look at the window of `column` saw: an index file (its digests say nothing)."""
+
+    column: str
+    file: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """`confirmed`: a person has said that the deletions are meant. `before`: how many rows were known when a
     snapshot began that reads without the old index. `deleted` rows `of` so many have gone since the last
-    complete pass: a table must not vanish bit by bit, one interrupted pass after the other."""
+    complete pass: a table must not vanish bit by bit, one interrupted pass after the other. `checked`: when the
+    last scan began that read all of the table (microseconds UTC), where it is worth remembering."""
 
     progress: Progress | None = None
     reading: Reading | None = None
@@ -73,6 +97,9 @@ class Facts:
     before: int = 0
     deleted: int = 0
     of: int = 0
+    polled: Polled | None = None
+    recent: Recent | None = None
+    checked: int = 0
 
     @property
     def under_way(self) -> bool:
@@ -80,17 +107,33 @@ class Facts:
         begun = self.progress is not None and (self.progress.complete or self.progress.cursor != b"")
         return begun or self.reading is not None
 
+    @property
+    def lasting(self) -> Facts:
+        """What the end of a pass leaves."""
+        return Facts(polled=self.polled, recent=self.recent, checked=self.checked)
+
+    def beside(self, lasting: Facts) -> Facts:
+        """These, with what outlives a pass taken from `lasting`."""
+        return replace(self, polled=lasting.polled, recent=lasting.recent, checked=lasting.checked)
+
+    @property
+    def files(self) -> list[str]:
+        """Of index and scratch, what no shard names."""
+        of_reading = [self.reading.scratch, self.reading.index] if self.reading else []
+        return of_reading + ([self.recent.file] if self.recent else [])
+
     def to_json(self) -> dict[str, Any]:
         """Without what is as at the beginning. The spool looks for `files`."""
-        said: dict[str, Any] = {
-            name: value for name in ("confirmed", "before", "deleted", "of") if (value := getattr(self, name))
-        }
+        said: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(self, name))}
         if self.progress is not None:
             said["progress"] = self.progress.to_json()
         if self.reading is not None:
             said["reading"] = asdict(self.reading)
-            said["files"] = [self.reading.scratch, self.reading.index]
-        return said
+        if self.polled is not None:
+            said["polled"] = {"column": self.polled.column, "position": self.polled.position.hex()}
+        if self.recent is not None:
+            said["recent"] = asdict(self.recent)
+        return said | ({"files": self.files} if self.files else {})
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Facts:
@@ -99,4 +142,14 @@ class Facts:
             fields["progress"] = Progress.from_json(said["progress"])
         if "reading" in said:
             fields["reading"] = Reading(**said["reading"])
+        if "polled" in said:
+            position = bytes.fromhex(said["polled"]["position"])
+            fields["polled"] = Polled(said["polled"]["column"], position)
+        if "recent" in said:
+            fields["recent"] = Recent(**said["recent"])
         return cls(**fields)
+
+
+def facts_of(state: TableState | None) -> Facts:
+    """Of a table's state as the spool has it."""
+    return Facts.from_json(state.facts) if state else Facts()

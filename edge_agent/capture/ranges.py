@@ -4,20 +4,39 @@ Bounds are values that the database gave, and only the database compares them. E
 swapped in the transaction of the changes that it found. A shard that has grown past twice a page is split: its
 front part gets an index of its own, the rest keeps what of the old index was not met in front. A key that is
 in the index and not in what was read is a deletion only if asking for that key alone finds nothing.
+
+What polls and windows found lies over the shards, and is folded in where its keys are met. What a pass has met
+in no shard although it was there at the beginning is asked for at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from protocol import canonical
 from protocol.errors import Fault
 
 from ..batching import GroupBuilder
 from ..sources.source import Page, PageLimits, Rows
-from ..spool.records import Shard
+from ..spool.records import Overlaid, Shard
 from .diff import KeyedIndex, encode, index_of, keyed_ops
 from .scan import Pass
+
+LEFT_PER_STEP = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    """What becomes of a shard: the index of its front part, of what lies behind `until`, and which keys leave
+    the overlay."""
+
+    shard: Shard
+    until: bytes
+    new: KeyedIndex
+    rest: KeyedIndex | None
+    folded: list[bytes]
+    all_folded: bool
 
 
 class RangeScan:
@@ -27,8 +46,14 @@ class RangeScan:
         self._pass = one
         self._cursor = one.facts.progress.cursor if one.facts.progress else b""
         self._rows = max(1, one.writer.spool.rows_indexed(one.writer.stream, one.schema.table))
+        self._begun_at = one.writer.state().head_seq
+        self._left: bytes | None = None
+        """Behind the last shard: the key up to which the rest of the overlay was looked at."""
 
     def step(self) -> bool:
+        return self._read_shard() if self._left is None else self._look_at_rest(self._left)
+
+    def _read_shard(self) -> bool:
         one = self._pass
         shard = self._shard()
         old = one.files.read_keyed(shard.file)
@@ -36,29 +61,34 @@ class RangeScan:
         rows, until = self._front(page, shard)
         encoded = encode(one.schema, rows, one.writer.secret)
         new = index_of(one.schema, encoded)
-        ops = keyed_ops(old, encoded, snapshot=one.snapshot)
-        missing = [key for key in old if key not in new]
-        rest: KeyedIndex | None = None
+        overlaid = self._overlaid(old, new)
+        known = _under(old, overlaid)
+        ops = keyed_ops(known, encoded, snapshot=one.snapshot)
+        ends = until == shard.hi
         deletes: list[bytes] = []
-        if until != shard.hi:
-            rest = {key: old[key] for key in missing}
-        elif missing:
+        folded = [key for key in overlaid if ends or key in new]
+        if ends and (missing := [key for key in known if key not in new]):
             still = one.source.present(one.schema, missing)
             deletes = [key for key in missing if key not in still]
             if not one.snapshot:
                 new |= {key: old[key] for key in still}
+                folded = [key for key in folded if key not in still]
         group = one.writer.group()
         group.add(one.changes(rows, ops, canonical.digests(encoded.keys)))
         self._delete(group, deletes)
         one.read += rows.count
         one.advance(until, group.batches, encoded.rows)
-        done = until == b""
-        if done and one.snapshot:
+        done = until == b"" and one.snapshot
+        if done:
+            self._sweep_rest(set(folded))
             one.complete()
-        if new != old or rest is not None or one.snapshot or not shard.file:
-            self._commit(group, shard, until, new, rest)
+        rest = None if ends else {key: digest for key, digest in old.items() if key not in new}
+        if new != old or rest is not None or folded or one.snapshot or not shard.file:
+            self._commit(group, _Swap(shard, until, new, rest, folded, all_folded=done))
         self._cursor = until
-        return done
+        if until == b"":
+            self._left = b""
+        return done or (self._left is not None and not self._rest(self._left))
 
     def _shard(self) -> Shard:
         spool, table = self._pass.writer.spool, self._pass.schema.table
@@ -82,23 +112,66 @@ class RangeScan:
         last = [rows.columns[i].slice(half - 1, 1) for i in self._pass.schema.key_positions]
         return rows, canonical.encode_rows(last)[0]
 
+    def _overlaid(self, old: KeyedIndex, new: KeyedIndex) -> dict[bytes, Overlaid]:
+        writer = self._pass.writer
+        return writer.spool.overlaid(writer.stream, self._pass.schema.table, old.keys() | new.keys())
+
     def _delete(self, group: GroupBuilder, keys: Sequence[bytes]) -> None:
         if keys:
             self._pass.guard(len(keys), self._rows)
             group.add(self._pass.keyed_deletes(list(keys)))
 
-    def _commit(
-        self, group: GroupBuilder, shard: Shard, until: bytes, new: KeyedIndex, rest: KeyedIndex | None
-    ) -> None:
-        files = self._pass.files
+    def _commit(self, group: GroupBuilder, swap: _Swap) -> None:
+        files, shard = self._pass.files, swap.shard
         add: list[Shard] = []
         try:
-            add.append(Shard(shard.lo, until, files.write_keyed(new), len(new)))
-            if rest is not None:
-                add.append(Shard(until, shard.hi, files.write_keyed(rest), len(rest)))
-            drop = [shard.lo] if shard.file else []
-            self._pass.writer.commit(group, table=self._pass.state(), drop_shards=drop, add_shards=add)
+            add.append(Shard(shard.lo, swap.until, files.write_keyed(swap.new), len(swap.new)))
+            if swap.rest is not None:
+                add.append(Shard(swap.until, shard.hi, files.write_keyed(swap.rest), len(swap.rest)))
+            self._pass.writer.commit(
+                group,
+                table=self._pass.state(),
+                drop_shards=[shard.lo] if shard.file else [],
+                add_shards=add,
+                drop_overlaid=swap.folded,
+                drop_overlay=swap.all_folded,
+            )
         except Fault:  # in a long outage every attempt would leave its files
             files.remove(*(one.file for one in add))
             raise
         files.remove(shard.file)
+
+    # what no shard has: found by a poll, and not met since
+
+    def _rest(self, after: bytes) -> list[Overlaid]:
+        writer = self._pass.writer
+        table = self._pass.schema.table
+        return writer.spool.overlay_left(writer.stream, table, self._begun_at, after, LEFT_PER_STEP)
+
+    def _look_at_rest(self, after: bytes) -> bool:
+        """A row that moved past the cursor is still there, and stays in the overlay until a pass meets it."""
+        one = self._pass
+        keys = [found.key for found in self._rest(after)]
+        if keys:
+            still = one.source.present(one.schema, keys)
+            if gone := [key for key in keys if key not in still]:
+                group = one.writer.group()
+                self._delete(group, gone)
+                one.writer.commit(group, table=one.state(), drop_overlaid=gone)
+            self._left = keys[-1]
+        return len(keys) < LEFT_PER_STEP
+
+    def _sweep_rest(self, met: set[bytes]) -> None:
+        """Whatever a snapshot has not met is swept at its end."""
+        after = b""
+        while left := self._rest(after):
+            self._pass.guard(sum(found.key not in met for found in left), self._rows)
+            after = left[-1].key
+
+
+def _under(old: KeyedIndex, overlaid: dict[bytes, Overlaid]) -> KeyedIndex:
+    """What was sent: `old`, as the overlay overrides it."""
+    if not overlaid:
+        return old
+    known = old | {key: one.digest for key, one in overlaid.items()}
+    return {key: digest for key, digest in known.items() if digest}

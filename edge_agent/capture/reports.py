@@ -1,4 +1,4 @@
-"""What capture has to tell of itself, for `status`: of each table, and of the source as a whole."""
+"""What capture says of itself for `status`: plain records that the runner fills."""
 
 from __future__ import annotations
 
@@ -8,24 +8,41 @@ from protocol.errors import Fault
 from protocol.names import TableName
 
 from .phases import Phase
+from .rhythm import Task
 
 
 @dataclass(slots=True)
 class TableReport:
-    """What `status` says of a table."""
+    """What `status` says of a table. `done`: when each kind of work last read all that it reads (microseconds UTC)."""
 
     phase: str = Phase.NEW.value
     rows: int = 0
     rows_estimate: int | None = None
-    fault: Fault | None = None
+    faults: dict[Task, Fault] = field(default_factory=dict)
+    done: dict[Task, int] = field(default_factory=dict)
+    followed: bool = False
+    """It is polled, or has a window."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first of its faults: that of its scans, where they have one."""
+        return next((self.faults[work] for work in Task if work in self.faults), None)
+
+    def note(self, work: Task, fault: Fault | None) -> bool:
+        """Keep the fault of this kind of work (None: it has none now); whether that is news."""
+        before = self.faults.pop(work, None)
+        if fault is not None:
+            self.faults[work] = fault
+        return fault is not None and (before is None or before.code != fault.code)
 
 
 @dataclass(slots=True)
 class Report:
-    """What `status` says of a source's capture."""
+    """What `status` says of a source's capture. `closed`: scans wait for their hours."""
 
     tables: dict[TableName, TableReport] = field(default_factory=dict)
     fault: Fault | None = None
     unmatched: list[Fault] = field(default_factory=list)
     """One for each pattern of `include` that fits nothing."""
+    closed: bool = False
     last_pass: int | None = None

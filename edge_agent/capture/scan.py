@@ -19,7 +19,7 @@ from ..batching import Changes
 from ..sources.source import Rows, Source
 from ..spool.records import TableState
 from .diff import key_rows, select
-from .facts import Facts
+from .facts import Facts, facts_of
 from .index import IndexFiles
 from .phases import Phase
 from .writer import StreamWriter
@@ -57,7 +57,9 @@ class Pass:
     def state(self) -> TableState:
         """The table's state as it must stand in the spool now."""
         phase = Phase.SNAPSHOT if self.snapshot else Phase.FOLLOW
-        return TableState(self.schema.table, phase, self.schema.fingerprint, self.facts.to_json())
+        table = self.schema.table
+        facts = self.facts.beside(facts_of(self.writer.table(table)))
+        return TableState(table, phase, self.schema.fingerprint, facts.to_json())
 
     def guard(self, deletes: int, rows: int) -> None:
         """Promise 8: raises Rejected GC-2006 where too much would vanish; nothing of it is committed then.

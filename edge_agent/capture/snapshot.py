@@ -29,13 +29,15 @@ def begin(
     confirmed: bool,
     before: int = 0,
     id: str | None = None,
+    lasting: Facts = Facts(),
 ) -> Facts:
     """Write the begin mark, under `id` (32 hex digits) or one of its own. Without `keep_index` the table is read
-    as if nothing were known of it; `before` is then how many rows were known, for the guard at the end."""
+    as if nothing were known of it; `before` is then how many rows were known, for the guard at the end.
+    `lasting` is what goes on to be remembered."""
     state = writer.table(schema.table)
     phase = after(Phase(state.phase) if state else Phase.NEW, Event.BEGIN)
     progress = Progress(id or secrets.token_hex(16), reason)
-    facts = Facts(progress, confirmed=confirmed, before=before)
+    facts = Facts(progress, confirmed=confirmed, before=before).beside(lasting)
     group = writer.group()
     group.schema(schema)
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_BEGIN, progress.id, {"reason": reason}))
@@ -56,8 +58,8 @@ def carried(state: TableState, rows: int) -> TableState | None:
     return TableState(state.table, Phase.NEW, state.fingerprint, facts.to_json())
 
 
-def end(writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
-    """Write the end mark: the table follows from now on."""
+def end(writer: StreamWriter, schema: TableSchema, progress: Progress, lasting: Facts) -> None:
+    """Write the end mark: the table follows from now on, and `lasting` is remembered."""
     facts = {
         "batches": progress.batches,
         "rows": progress.rows,
@@ -65,10 +67,8 @@ def end(writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
     }
     group = writer.group()
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, facts))
-    writer.commit(
-        group,
-        table=TableState(schema.table, after(Phase.SNAPSHOT, Event.END), schema.fingerprint),
-    )
+    phase = after(Phase.SNAPSHOT, Event.END)
+    writer.commit(group, table=TableState(schema.table, phase, schema.fingerprint, lasting.to_json()))
 
 
 def drop(writer: StreamWriter, state: TableState) -> None:

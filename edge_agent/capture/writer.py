@@ -12,7 +12,7 @@ from protocol.errors import Transient
 from protocol.names import Stream, TableName
 
 from ..batching import GroupBuilder, Seal, place_after
-from ..spool.records import Scan, Shard, StreamState, TableState, Work
+from ..spool.records import Overlaid, Scan, Shard, StreamState, TableState, Work
 from ..spool.spool import Spool
 
 
@@ -58,6 +58,9 @@ class StreamWriter:
         drop_shards: Sequence[bytes] = (),
         add_shards: Sequence[Shard] = (),
         drop_all_shards: bool = False,
+        drop_overlaid: Sequence[bytes] = (),
+        overlaid: Sequence[Overlaid] = (),
+        drop_overlay: bool = False,
         scan: Scan | None = None,
     ) -> None:
         """One transaction. Raises Transient GC-3001/3002 or as `state`; then nothing of it happened."""
@@ -75,6 +78,9 @@ class StreamWriter:
                 drop_shards=drop_shards,
                 add_shards=add_shards,
                 drop_all_shards=drop_all_shards,
+                drop_overlaid=drop_overlaid,
+                overlaid=overlaid,
+                drop_overlay=drop_overlay,
                 scan=scan,
             )
         )

@@ -176,6 +176,12 @@ class FilesSource:
     def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
         raise AssertionError("files are read whole")
 
+    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
+        raise AssertionError("files are read whole")
+
+    def latest(self, schema: TableSchema, column: str) -> bytes:
+        raise AssertionError("files are read whole")
+
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
         table = self._table(schema.table)
         if self._describe(schema.table, table).fingerprint != schema.fingerprint:

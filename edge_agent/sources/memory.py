@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from edge_agent.sources.columns import aside, join, weight
+from edge_agent.sources.ordered import order_of, page_of
+from edge_agent.sources.slicing import prefix
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.canonical import Aside, decode, encode_rows
 from protocol.errors import Rejected
@@ -161,6 +163,37 @@ class MemorySource:
     def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
         self._enter("present", schema.table)
         return {key for _, key, _ in self._keyed(schema)}.intersection(keys)
+
+    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
+        self._enter("changed", schema.table)
+        behind = decode(after)
+        ordered = [
+            (order, row)
+            for order, row in self._ordered(schema, column)
+            if not behind or order[: len(behind)] > behind
+        ]
+        rows = _as_rows(schema, [row for _, row in ordered[: limits.rows]])
+        count = max(1, prefix(rows, limits.bytes)) if rows.count else 0
+        full = count < len(ordered) or count == limits.rows
+        return page_of(schema, column, rows.slice(0, count), full)
+
+    def latest(self, schema: TableSchema, column: str) -> bytes:
+        self._enter("latest", schema.table)
+        ordered = self._ordered(schema, column)
+        if not ordered:
+            return b""
+        row = _as_rows(schema, [ordered[-1][1]])
+        return encode_rows([row.columns[[c.name for c in schema.columns].index(column)]])[0]
+
+    def _ordered(self, schema: TableSchema, column: str) -> list[tuple[list[Any], Row]]:
+        """(values of the column and of the rest of the key, row), in their order."""
+        names = [c.name for c in schema.columns]
+        places = [names.index(c.name) for c in order_of(schema, column)]
+        rows = [row for _, _, row in self._keyed(schema)]
+        rows = [row for row in rows if row[places[0]] is not None and not isinstance(row[places[0]], Wild)]
+        columns = _as_rows(schema, rows).columns
+        lines = encode_rows([columns[place] for place in places])
+        return sorted(zip(map(decode, lines), rows, strict=True), key=lambda entry: entry[0])
 
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
         self._enter("whole", schema.table)

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from edge_agent.timetable import Timetable
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _DELIMITER_CHARS_REFUSED = "\r\n"
 
@@ -24,6 +26,50 @@ class TableSettings(BaseModel):
     key: tuple[str, ...] | None = Field(
         None, description="Columns that tell its rows apart; [] for none (a multiset); absent: its own key."
     )
+    scan_interval_seconds: float | None = Field(
+        None, gt=0, description="Pause between two scans of this table; absent: as its source has it."
+    )
+    cursor: str | None = Field(
+        None,
+        min_length=1,
+        description="Column that moves whenever a row is created or updated: it is polled.",
+    )
+    poll_seconds: float = Field(5.0, gt=0, description="Pause between two polls.")
+    overlap_seconds: float = Field(
+        60.0, ge=0, description="How far back a poll of times reads again: rows may commit out of order."
+    )
+    overlap: int = Field(1_000, ge=0, description="The same for a cursor of numbers.")
+    window: str | None = Field(
+        None, min_length=1, description="Column whose recent range is read again and again: it is the window."
+    )
+    window_days: float | None = Field(
+        None, gt=0, description="How far back a window of dates or times reaches."
+    )
+    window_span: int | None = Field(
+        None, gt=0, description="How far below its greatest value a window of numbers reaches."
+    )
+    window_seconds: float = Field(30.0, gt=0, description="Pause between two looks at the window.")
+
+    @model_validator(mode="after")
+    def _ways_agree(self) -> TableSettings:
+        for owner, names in _OWNED.items():
+            given = sorted(self.model_fields_set.intersection(names))
+            if given and getattr(self, owner) is None:
+                raise ValueError(f"`{given[0]}` needs `{owner}`")
+        if self.window_days is not None and self.window_span is not None:
+            raise ValueError("`window_days` is for dates and times, `window_span` for numbers: one of them")
+        if self.window is not None and self.window_days is None and self.window_span is None:
+            raise ValueError("`window` needs `window_days` (dates and times) or `window_span` (numbers)")
+        if self.key == () and (self.cursor or self.window):
+            raise ValueError("without a key (`key = []`) there is neither `cursor` nor `window`")
+        return self
+
+
+_OWNED = {
+    "cursor": ("poll_seconds", "overlap_seconds", "overlap"),
+    "window": ("window_days", "window_span", "window_seconds"),
+}
+"""What makes sense only beside another key."""
 
 
 class _Common(BaseModel):
@@ -36,6 +82,12 @@ class _Common(BaseModel):
     exclude: tuple[str, ...] = Field((), description="Tables to leave out although included.")
     scan_interval_seconds: float = Field(10.0, gt=0, description="Pause between two scans of a table.")
     duty_share_max: float = Field(0.3, gt=0, le=1, description="Share of time that our reads may run.")
+    rows_per_second_max: int = Field(
+        0, ge=0, description="Rows that we read a second, on average; 0: no limit."
+    )
+    scan_hours: tuple[str, ...] = Field(
+        (), description='When scans and snapshots may run, as in "Mon-Fri 20:00-06:00"; empty: always.'
+    )
     page_rows: int = Field(10_000, ge=1, le=1_000_000, description="Rows that one statement reads at most.")
     deletion_share_max: float = Field(
         0.3, ge=0, le=1, description="Share of a table that may vanish at once before a person must confirm."
@@ -58,6 +110,28 @@ class _Common(BaseModel):
         except (OSError, ValueError, KeyError):
             raise ValueError("not a known time zone") from None
         return value
+
+    @field_validator("scan_hours")
+    @classmethod
+    def _known_hours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Timetable.parse(value)
+        return value
+
+    def of(self, table: str) -> TableSettings:
+        """What holds for one table, by the name that `check` prints."""
+        return self.tables.get(table, _NOTHING)
+
+    def scan_seconds(self, table: str) -> float:
+        """Pause between two scans of one table."""
+        return self.of(table).scan_interval_seconds or self.scan_interval_seconds
+
+    @property
+    def scan_seconds_max(self) -> float:
+        """The longest pause between two scans of any table."""
+        return max(self.scan_interval_seconds, *(self.scan_seconds(name) for name in self.tables), 0.0)
+
+
+_NOTHING = TableSettings()
 
 
 class SqlSettings(_Common):
@@ -127,6 +201,12 @@ class FilesSettings(_Common):
     stable_seconds: float = Field(
         2.0, ge=0, description="How long a file must have rested before it is read."
     )
+
+    @model_validator(mode="after")
+    def _scanned_only(self) -> FilesSettings:
+        if any(table.cursor or table.window for table in self.tables.values()):
+            raise ValueError('files are scanned: `cursor` and `window` are for databases (kind = "sql")')
+        return self
 
     @model_validator(mode="after")
     def _tables_once(self) -> FilesSettings:

@@ -113,6 +113,18 @@ class Source(Protocol):
         """Which of these canonical keys exist now: asked before a deletion is believed. RANGES only."""
         ...
 
+    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
+        """Rows in the order of `column`, then of the key; RANGES only. Begins behind `after`: the canonical row of
+        a value of the column alone (behind all rows that have it), or of it and the rest of the key as the
+        page before gave it as its `last`; b"" is the beginning. Rows whose value is null are never among
+        them, rows whose value stands aside need not be. Faults as of `page`."""
+        ...
+
+    def latest(self, schema: TableSchema, column: str) -> bytes:
+        """The canonical row of the greatest value of `column` (of a few rows at its end, where values stand
+        aside), b"" where there is none. Faults as of `page`."""
+        ...
+
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
         """All rows, in slices of bounded memory, of one consistent state. WAY WHOLE only. Rejected GC-2007
         where the statement takes longer than the operator allows, GC-2008/2011 for a file that is no table."""

@@ -18,40 +18,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout, join, weight
 from edge_agent.sources.dialects import dialect as statements
-from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, Dialect, KeyChoice, TableFacts, choose_key
-from edge_agent.sources.dialects.dm import Dm
-from edge_agent.sources.dialects.kingbase import Kingbase
-from edge_agent.sources.dialects.mssql import Mssql
-from edge_agent.sources.dialects.mysql import Mysql
-from edge_agent.sources.dialects.oracle import Oracle
-from edge_agent.sources.dialects.postgres import Postgres
-from edge_agent.sources.dialects.sqlite import Sqlite
+from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, KeyChoice, TableFacts, choose_key
+from edge_agent.sources.ordered import order_of, page_of
 from edge_agent.sources.patience import Patience, Silent
 from edge_agent.sources.reading import Expired, Reading, cause_of
 from edge_agent.sources.slicing import prefix, slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.canonical import decode, encode_rows
-from protocol.errors import Fault, Permanent, Rejected, Transient
+from protocol.errors import Fault, Rejected, Transient
 from protocol.limits import MIB, VALUE_INLINE_BYTES_MAX
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
-
-DIALECTS: dict[str, type[Dialect]] = {
-    "sqlite": Sqlite,
-    "postgresql": Postgres,
-    "mysql": Mysql,
-    "mariadb": Mysql,
-    "kingbase": Kingbase,
-    "oracle": Oracle,
-    "mssql": Mssql,
-    "dm": Dm,
-}
-"""By the backend name of the URL."""
 
 SLICE_ROWS = 5_000
 SLICE_BYTES = 4 * MIB
@@ -63,6 +46,9 @@ SILENCE_FACTOR = 1.1
 
 PRESENT_KEYS_MAX = 200
 """Keys per statement: SQLite bounds an expression's depth to 1,000 and Oracle a list to 1,000."""
+
+LATEST_ROWS = 100
+"""Among so many rows at its end the greatest value of a column is looked for: some may stand aside."""
 
 
 class SqlSource:
@@ -84,7 +70,7 @@ class SqlSource:
     ) -> None:
         self._slug = slug
         self._ask_url = url if callable(url) else lambda: url
-        self._url, self._dialect = _address(slug, self._ask_url())
+        self._url, self._dialect = read_address(slug, self._ask_url())
         self._patience = Patience(answer_seconds_max * SILENCE_FACTOR, time.monotonic)
         self._answer_seconds_max = answer_seconds_max
         self._keys = dict(keys or {})
@@ -104,9 +90,9 @@ class SqlSource:
 
     def _connect(self) -> Any:
         self._generation += 1
-        url, dialect = _address(self._slug, self._ask_url())
+        url, dialect = read_address(self._slug, self._ask_url())
         if type(dialect) is not type(self._dialect):
-            raise _bad_address(self._slug, "it is of another database product than before: restart the agent")
+            raise bad_address(self._slug, "it is of another database product than before: restart the agent")
         self._url = url
         raw = self._dialect.connect(url)
         try:
@@ -252,6 +238,26 @@ class SqlSource:
             found.update(encode_rows(rows.columns, schema.key, rows.asides))
         return found.intersection(keys)
 
+    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
+        order = order_of(schema, column)
+        with self._reading(schema.table) as reading:
+            self._check_definition(reading, schema)
+            statement = statements.select_ordered(
+                self._dialect, schema.table, schema.columns, order, decode(after), limits.rows
+            )
+            rows, full = self._read_page(reading, schema, statement, limits)
+        self._keys_of(schema, rows)
+        return page_of(schema, column, rows, full)
+
+    def latest(self, schema: TableSchema, column: str) -> bytes:
+        one = order_of(schema, column)[0]
+        with self._reading(schema.table) as reading:
+            self._check_definition(reading, schema)
+            sql = statements.select_latest(self._dialect, schema.table, one, LATEST_ROWS)
+            rows = self._layout_of([one]).rows(reading.rows(sql, ()))
+        carried = rows.columns[0].drop_null()
+        return encode_rows([carried.slice(0, 1)])[0] if len(carried) else b""
+
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
         held: deque[Rows] = deque()
         with self._reading(schema.table) as reading:
@@ -355,24 +361,6 @@ class SqlSource:
 
     def _too_long(self, table: TableName | None) -> Fault:
         return Rejected("GC-2007", table=str(table or self._slug), seconds=f"{self._seconds_max:g}")
-
-
-def _address(slug: str, text: str) -> tuple[sqlalchemy.URL, Dialect]:
-    try:
-        url = sqlalchemy.make_url(text)
-        dialect = DIALECTS[url.get_backend_name()]()
-        problem = dialect.check(url)
-    except (ArgumentError, ValueError):
-        problem = "it is no database address"
-    except KeyError:
-        problem = f"only these databases are known: {', '.join(sorted(DIALECTS))}"
-    if problem is not None:
-        raise _bad_address(slug, problem)
-    return url, dialect
-
-
-def _bad_address(slug: str, problem: str) -> Permanent:
-    return Permanent("GC-1003", key=f"sources.{slug}.url", path="the configuration", problem=problem)
 
 
 def _with_collation(column: Column, key: KeyChoice) -> Column:

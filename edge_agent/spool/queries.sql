@@ -166,7 +166,37 @@ DELETE FROM shards WHERE stream = :stream AND table_name = :name
 DELETE FROM shards WHERE stream = :stream
 
 -- shard_rows --
-SELECT COALESCE(SUM(row_count), 0) AS row_count FROM shards WHERE stream = :stream AND table_name = :name
+-- Rows known of a table: those of its shards, with what was created and deleted since
+SELECT
+    (SELECT COALESCE(SUM(row_count), 0) FROM shards WHERE stream = :stream AND table_name = :name)
+  + (SELECT COALESCE(SUM((fresh AND digest <> x'') - (NOT fresh AND digest = x'')), 0)
+     FROM overlay WHERE stream = :stream AND table_name = :name) AS row_count
+
+-- overlay_put --
+INSERT INTO overlay (stream, table_name, key, digest, fresh, seq)
+VALUES (:stream, :name, :key, :digest, :fresh, :seq)
+ON CONFLICT (stream, table_name, key) DO UPDATE SET digest = excluded.digest, fresh = excluded.fresh, seq = excluded.seq
+
+-- overlay_delete --
+DELETE FROM overlay WHERE stream = :stream AND table_name = :name AND key = :key
+
+-- overlay_delete_of_table --
+DELETE FROM overlay WHERE stream = :stream AND table_name = :name
+
+-- overlay_delete_of_stream --
+DELETE FROM overlay WHERE stream = :stream
+
+-- overlay_any --
+SELECT EXISTS (SELECT 1 FROM overlay WHERE stream = :stream AND table_name = :name) AS found
+
+-- overlay_of --
+SELECT key, digest, fresh FROM overlay WHERE stream = :stream AND table_name = :name AND key = :key
+
+-- overlay_left --
+-- What no shard has and was found before a head
+SELECT key, digest, fresh FROM overlay
+WHERE stream = :stream AND table_name = :name AND key > :after AND fresh AND seq < :seq
+ORDER BY key LIMIT :limit
 
 -- shard_files --
 SELECT file FROM shards

@@ -57,8 +57,18 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlaid:
+    """What was sent of one row after its shard was written: the digest that overrides the shard's, b"" for a
+    deletion. `fresh` says that no shard has the key."""
+
+    key: bytes
+    digest: bytes
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
-    """A complete scan of a source; `started` in microseconds UTC."""
+    """Every table of a source was read to its end by a scan that began at `started` or later (microseconds UTC)."""
 
     started: int
 
@@ -82,6 +92,9 @@ class Work:
     drop_shards: Sequence[bytes] = ()
     add_shards: Sequence[Shard] = ()
     drop_all_shards: bool = False
+    drop_overlaid: Sequence[bytes] = ()
+    overlaid: Sequence[Overlaid] = ()
+    drop_overlay: bool = False
     scan: Scan | None = None
 
 

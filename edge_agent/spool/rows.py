@@ -9,6 +9,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from protocol.envelope import Gap, Kind, parse
@@ -18,7 +19,7 @@ from protocol.sealing import Sealed
 
 from .database import damaged
 from .queries import QUERIES
-from .records import Backlog, Shard, Stored, StreamState, TableState, Work
+from .records import Backlog, Overlaid, Shard, Stored, StreamState, TableState, Work
 
 
 def run(db: sqlite3.Connection, query: str, stream: int | None, **parameters: Any) -> sqlite3.Cursor:
@@ -114,8 +115,8 @@ def note_sent(db: sqlite3.Connection, stream: int, work: Work) -> None:
 def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:
     """The table's state and index, as far as `work` changes them."""
     if work.table is None:
-        assert not [*work.drop_shards, *work.add_shards], "shards of which table?"
-        assert not work.drop_all_shards, "shards of which table?"
+        lists = (work.drop_shards, work.add_shards, work.drop_overlaid, work.overlaid)
+        assert not any((*lists, work.drop_all_shards, work.drop_overlay)), "which table's?"
         return
     put_table(db, stream, work.table)
     name = name_text(work.table.table)
@@ -126,6 +127,16 @@ def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:
     for shard in work.add_shards:
         bounds = {"lo": shard.lo, "hi": shard.hi}
         run(db, "shard_put", stream, name=name, **bounds, file=shard.file, rows=shard.rows)
+    _store_overlay(db, stream, name, work)
+
+
+def _store_overlay(db: sqlite3.Connection, stream: int, name: str, work: Work) -> None:
+    if work.drop_overlay or work.drop_all_shards:
+        run(db, "overlay_delete_of_table", stream, name=name)
+    places = [{"stream": stream, "name": name, "key": key} for key in work.drop_overlaid]
+    db.executemany(QUERIES["overlay_delete"], places)
+    found = [{"stream": stream, "name": name, **asdict(one), "seq": work.after_seq} for one in work.overlaid]
+    db.executemany(QUERIES["overlay_put"], found)
 
 
 def put_table(db: sqlite3.Connection, stream: int, state: TableState) -> None:
@@ -193,6 +204,10 @@ def name_text(table: TableName) -> str:
 def table_state(row: sqlite3.Row) -> TableState:
     name = TableName.from_list(json.loads(row["name"]))
     return TableState(name, row["phase"], row["fingerprint"], json.loads(row["facts"]))
+
+
+def overlaid(row: sqlite3.Row) -> Overlaid:
+    return Overlaid(row["key"], row["digest"], bool(row["fresh"]))
 
 
 def shard(row: sqlite3.Row) -> Shard:

@@ -1,8 +1,9 @@
 -- The agent's spool. One database holds what must change together (promise 1): envelopes and the position
 -- that they cover, a table's index files and the changes that were found with them. What a row of `envelopes`
--- says is small and moves when a gap takes its place; its bytes lie in `bodies` and never move.
+-- says is small and moves when a gap takes its place; its bytes lie in `bodies` and never move. Run as a whole
+-- it also brings an older version's file up to date: versions so far only added tables.
 
-CREATE TABLE streams (
+CREATE TABLE IF NOT EXISTS streams (
     id               INTEGER PRIMARY KEY,
     site             TEXT    NOT NULL,
     source           TEXT    NOT NULL,
@@ -21,7 +22,7 @@ CREATE TABLE streams (
     UNIQUE (site, source)
 );
 
-CREATE TABLE envelopes (
+CREATE TABLE IF NOT EXISTS envelopes (
     stream     INTEGER NOT NULL REFERENCES streams,
     seq        INTEGER NOT NULL,
     last_seq   INTEGER NOT NULL,
@@ -33,12 +34,12 @@ CREATE TABLE envelopes (
     PRIMARY KEY (stream, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE bodies (
+CREATE TABLE IF NOT EXISTS bodies (
     id   INTEGER PRIMARY KEY,                       -- rises with age
     data BLOB NOT NULL
 );
 
-CREATE TABLE schemas (                              -- kept for ever: the centre may ask for one
+CREATE TABLE IF NOT EXISTS schemas (                              -- kept for ever: the centre may ask for one
     stream      INTEGER NOT NULL REFERENCES streams,
     fingerprint BLOB    NOT NULL,
     content     BLOB    NOT NULL,
@@ -46,13 +47,13 @@ CREATE TABLE schemas (                              -- kept for ever: the centre
     PRIMARY KEY (stream, fingerprint)
 ) WITHOUT ROWID;
 
-CREATE TABLE objects (                              -- large values that went ahead in this epoch
+CREATE TABLE IF NOT EXISTS objects (                              -- large values that went ahead in this epoch
     stream INTEGER NOT NULL REFERENCES streams,
     sha256 BLOB    NOT NULL,
     PRIMARY KEY (stream, sha256)
 ) WITHOUT ROWID;
 
-CREATE TABLE tables (
+CREATE TABLE IF NOT EXISTS tables (
     stream      INTEGER NOT NULL REFERENCES streams,
     name        TEXT    NOT NULL,                   -- JSON [database, schema, name]
     phase       TEXT    NOT NULL,
@@ -61,7 +62,7 @@ CREATE TABLE tables (
     PRIMARY KEY (stream, name)
 ) WITHOUT ROWID;
 
-CREATE TABLE shards (                               -- chained: the next one's lo is this one's hi
+CREATE TABLE IF NOT EXISTS shards (                               -- chained: the next one's lo is this one's hi
     stream     INTEGER NOT NULL REFERENCES streams,
     table_name TEXT    NOT NULL,
     lo         BLOB    NOT NULL,
@@ -71,7 +72,17 @@ CREATE TABLE shards (                               -- chained: the next one's l
     PRIMARY KEY (stream, table_name, lo)
 ) WITHOUT ROWID;
 
-CREATE TABLE scans (                                -- complete scans of a source that may still matter
+CREATE TABLE IF NOT EXISTS overlay (                -- what polls and windows found since the shards were written
+    stream     INTEGER NOT NULL REFERENCES streams,
+    table_name TEXT    NOT NULL,
+    key        BLOB    NOT NULL,                    -- canonical
+    digest     BLOB    NOT NULL,                    -- of the row as it was sent; empty where its deletion was
+    fresh      INTEGER NOT NULL,                    -- 1 where no shard has the key
+    seq        INTEGER NOT NULL,                    -- the head before it was found
+    PRIMARY KEY (stream, table_name, key)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS scans (                                -- complete scans of a source that may still matter
     stream  INTEGER NOT NULL REFERENCES streams,
     seq     INTEGER NOT NULL,                       -- the head when the scan was complete
     started INTEGER NOT NULL,                       -- microseconds UTC

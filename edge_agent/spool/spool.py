@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from protocol.envelope import Kind
@@ -22,7 +22,7 @@ from protocol.sealing import Sealed
 from . import rows
 from .database import Database
 from .queries import QUERIES as Q
-from .records import Backlog, Dropped, Shard, Stored, StreamState, TableState, Work
+from .records import Backlog, Dropped, Overlaid, Shard, Stored, StreamState, TableState, Work
 
 _WINDOW_ENVELOPES_MAX = 64
 
@@ -101,7 +101,7 @@ class Spool:
                 waiting = rows.backlog(db, row)
                 dropped = Dropped(waiting.envelopes, waiting.bytes)
                 kept = [carry(*known) for known in rows.tables_with_rows(db, row["id"])]
-                for what in ("bodies", "envelopes", "tables", "shards", "objects", "scans"):
+                for what in ("bodies", "envelopes", "tables", "shards", "overlay", "objects", "scans"):
                     rows.run(db, f"{what}_delete_of_stream", row["id"])
                 for state in kept:
                     if state is not None:
@@ -310,7 +310,29 @@ class Spool:
         assert not by_lo, "shards that no chain reaches"
         return chain
 
+    def overlaid(self, stream: Stream, table: TableName, keys: Iterable[bytes]) -> dict[bytes, Overlaid]:
+        """What overrides the shards for these canonical keys; a key that nothing overrides is absent."""
+        with self._database.read() as db:
+            row = rows.find(db, stream)
+            name = rows.name_text(table)
+            if row is None or not rows.one(db, "overlay_any", row["id"], name=name)["found"]:
+                return {}
+            found = (rows.one(db, "overlay_of", row["id"], name=name, key=key) for key in keys)
+            return {one["key"]: rows.overlaid(one) for one in found if one is not None}
+
+    def overlay_left(
+        self, stream: Stream, table: TableName, before_seq: int, after: bytes, limit: int
+    ) -> list[Overlaid]:
+        """Some of what no shard has and was found when the head was below `before_seq`, beyond key `after`."""
+        with self._database.read() as db:
+            row = rows.find(db, stream)
+            if row is None:
+                return []
+            place = {"name": rows.name_text(table), "seq": before_seq, "after": after, "limit": limit}
+            return [rows.overlaid(one) for one in rows.run(db, "overlay_left", row["id"], **place)]
+
     def rows_indexed(self, stream: Stream, table: TableName) -> int:
+        """Rows known of the table."""
         with self._database.read() as db:
             row = rows.find(db, stream)
             if row is None:

@@ -390,3 +390,62 @@ def test_whole_can_be_left_early(wholes: Rig) -> None:
     slices.close()  # type: ignore[attr-defined]
     wholes.fill(rows[:7])
     assert _rows(list(wholes.source.whole(schema)), schema) == Counter(map(_row, rows[:7]))
+
+
+def _followed(rig: Rig, schema: TableSchema, after: bytes, limits: PageLimits) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    while True:
+        page = rig.source.changed(schema, "name", after, limits)
+        assert page.rows.count <= limits.rows
+        rows += zip(*(c.to_pylist() for c in page.rows.columns), strict=True)
+        if not page.full:
+            return rows
+        after = page.last
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_rows_follow_a_column_and_then_the_key(ranges: Rig, size: int) -> None:
+    rows = [(f"{i:04d}", f"2024-05-{1 + i % 4:02d}") for i in range(40)]
+    ranges.fill(rows[::-1])
+    schema = ranges.source.describe(ranges.table)
+    limits = PageLimits(size, 1 << 20)
+    expected = sorted(rows, key=lambda row: (row[1], row[0]))
+    assert _followed(ranges, schema, UNBOUNDED, limits) == expected
+    behind = [row for row in expected if row[1] > "2024-05-02"]
+    assert _followed(ranges, schema, _row(["2024-05-02"]), limits) == behind
+    assert ranges.source.latest(schema, "name") == _row(["2024-05-04"])
+
+
+def test_a_null_is_not_followed(ranges: Rig) -> None:
+    ranges.fill([("1", None), ("2", "2024-05-01"), ("3", None)])  # type: ignore[list-item]
+    schema = ranges.source.describe(ranges.table)
+    for size in (1, 100):
+        assert _followed(ranges, schema, UNBOUNDED, PageLimits(size, 1 << 20)) == [("2", "2024-05-01")]
+    assert ranges.source.latest(schema, "name") == _row(["2024-05-01"])
+    ranges.fill([("1", None)])  # type: ignore[list-item]
+    assert ranges.source.latest(schema, "name") == b""
+    assert _followed(ranges, schema, UNBOUNDED, WIDE) == []
+
+
+def test_the_key_itself_can_be_followed(ranges: Rig) -> None:
+    ranges.fill(_sample(5))
+    schema = ranges.source.describe(ranges.table)
+    page = ranges.source.changed(schema, "id", _row(["0001"]), PageLimits(2, 1 << 20))
+    assert (page.rows.columns[0].to_pylist(), page.last, page.full) == (
+        ["0002", "0003"],
+        _row(["0003"]),
+        True,
+    )
+    assert ranges.source.latest(schema, "id") == _row(["0004"])
+
+
+def test_a_table_with_other_columns_is_not_followed(ranges: Rig) -> None:
+    schema = ranges.source.describe(ranges.table)
+    ranges.add_column()
+    for ask in (
+        lambda: ranges.source.changed(schema, "name", UNBOUNDED, WIDE),
+        lambda: ranges.source.latest(schema, "name"),
+    ):
+        with pytest.raises(Rejected) as caught:
+            ask()
+        assert caught.value.code == "GC-2010"

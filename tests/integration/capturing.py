@@ -129,6 +129,7 @@ class Capturing:
 
     async def once(self, slug: str) -> dict[str, str]:
         """One pass of a source, and the faults that `status` prints of it then."""
+        self.runners[slug].hint()
         await self.runners[slug].attempt()
         return self.said(slug)
 

@@ -304,6 +304,30 @@ def select_page(
     return dialect.limited(sql, rows), values
 
 
+def select_ordered(
+    dialect: Dialect,
+    table: TableName,
+    columns: Sequence[Column],
+    order: Sequence[Column],
+    after: Sequence[Any],
+    rows: int,
+) -> Statement:
+    """The first `rows` rows behind `after` (values of all of `order`, or of its first column alone) in that order;
+    nothing where the first column is null."""
+    condition, values = key_range(dialect, order[: len(after)], after, ())
+    condition = condition or f"{dialect.column(order[0])} IS NOT NULL"
+    names = ", ".join(dialect.compared(c) for c in order)
+    sql = f"{select_whole(dialect, table, columns)} WHERE {condition} ORDER BY {names}"
+    return dialect.limited(sql, rows), values
+
+
+def select_latest(dialect: Dialect, table: TableName, column: Column, rows: int) -> str:
+    """The greatest values of a column, the greatest first."""
+    name = dialect.column(column)
+    sql = f"{select_whole(dialect, table, [column])} WHERE {name} IS NOT NULL"
+    return dialect.limited(f"{sql} ORDER BY {dialect.compared(column)} DESC", rows)
+
+
 def select_whole(dialect: Dialect, table: TableName, columns: Sequence[Column]) -> str:
     """All rows in no order."""
     names = ", ".join(dialect.selected(c) for c in columns)

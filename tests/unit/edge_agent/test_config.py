@@ -223,3 +223,51 @@ def test_whatever_a_person_types_comes_back(tmp_path: Path, name: str, url: str,
     assert isinstance(source, SqlSettings)
     assert source.url is not None
     assert (source.name, source.url.get_secret_value(), list(source.include)) == (name, url, include)
+
+
+# ways and rhythm of single tables
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("poll_seconds = 3", "`poll_seconds` needs `cursor`"),
+        ("overlap = 3", "`overlap` needs `cursor`"),
+        ("window_days = 3", "`window_days` needs `window`"),
+        ('window = "day"', "`window` needs `window_days`"),
+        ('window = "day"\nwindow_days = 3\nwindow_span = 3', "one of them"),
+        ('key = []\ncursor = "moved"', "without a key"),
+        ('cursor = ""', "at least 1 character"),
+        ('cursor = "moved"\npoll_seconds = 0', "greater than 0"),
+    ],
+)
+def test_ways_that_make_no_sense_are_said_at_once(tmp_path: Path, lines: str, problem: str) -> None:
+    path = write(tmp_path, f'config_version = 1\n{SOURCE}\n[sources.his.tables."visit"]\n{lines}\n')
+    with pytest.raises(Permanent, match="GC-1003") as caught:
+        load(path)
+    assert problem in str(caught.value.facts["problem"])
+
+
+def test_files_are_not_followed_and_hours_must_be_hours(tmp_path: Path) -> None:
+    files = '[sources.e]\nkind = "files"\nfolder = "/data"\n'
+    for more, problem in (
+        ('[sources.e.tables."a.csv"]\ncursor = "c"', "files are scanned"),
+        ('scan_hours = ["22:00"]', "no entry like"),
+        ("rows_per_second_max = -1", "greater than or equal to 0"),
+    ):
+        path = write(tmp_path, f"config_version = 1\n{files}{more}\n")
+        with pytest.raises(Permanent, match="GC-1003") as caught:
+            load(path)
+        assert problem in str(caught.value.facts["problem"])
+
+
+def test_a_table_has_its_own_rhythm_or_that_of_its_source(tmp_path: Path) -> None:
+    big = '[sources.his.tables."big"]\nscan_interval_seconds = 900\n'
+    text = f"config_version = 1\n{SOURCE}\nscan_interval_seconds = 20\n{big}"
+    settings = load(write(tmp_path, text)).sources["his"]
+    assert (settings.scan_seconds("big"), settings.scan_seconds("other"), settings.scan_seconds_max) == (
+        900,
+        20,
+        900,
+    )
+    assert settings.of("other").cursor is None

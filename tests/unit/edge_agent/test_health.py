@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent.capture.phases import Phase
 from edge_agent.capture.reports import TableReport
+from edge_agent.capture.rhythm import Task
 from edge_agent.courier import Courier
 from edge_agent.health import FAULTS_SHOWN, PASSING, Health, write_status
 from edge_agent.identity import Grants
@@ -149,7 +150,9 @@ def test_each_fault_is_told_in_both_languages(ground: Ground) -> None:
     report = ground.stage.runner.report
     for i in range(FAULTS_SHOWN + 5):
         name = TableName(None, None, f"t{i}")
-        report.tables[name] = TableReport(Phase.SNAPSHOT.value, fault=Rejected("GC-2005", table=str(name)))
+        report.tables[name] = TableReport(
+            Phase.SNAPSHOT.value, faults={Task.SCAN: Rejected("GC-2005", table=str(name))}
+        )
     said = ground.source()
     assert not said["healthy"]
     assert len(said["faults"]) == FAULTS_SHOWN
@@ -184,9 +187,8 @@ def test_a_fault_or_refusal_of_the_source_is_told(ground: Ground) -> None:
 def test_what_passes_by_itself_is_shown_and_no_alarm(ground: Ground, code: str) -> None:
     ground.stage.settle()
     ground.receipt()
-    ground.stage.runner.report.tables[VISIT].fault = Rejected(
-        code, file="visit.csv", table="visit", source="his"
-    )
+    fault = Rejected(code, file="visit.csv", table="visit", source="his")
+    ground.stage.runner.report.tables[VISIT].note(Task.SCAN, fault)
     said = ground.source()
     assert ([fault["code"] for fault in said["faults"]], said["healthy"]) == ([code], True)
 

@@ -11,6 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -59,6 +60,9 @@ class Stage:
         self._plan: dict[int, Callable[[], None]] = {}
         self._moments = 0
         self._time = 0
+        self._keys: dict[bytes, bytes] = {}
+        self.seconds = 0.0
+        """What the runner's clock shows; only a test moves it."""
         self._commits: set[int] = set()
         self._of_older_epochs: set[str] = set()
         self.open()
@@ -85,11 +89,19 @@ class Stage:
             files=self.files,
             wall=self._wall,
             orders=self.orders,
+            clock=lambda: self.seconds,
         )
 
     def reopen(self, bytes_max: int = PLENTY_BYTES) -> None:
         self.spool.close()
         self.open(bytes_max)
+
+    def begin_at(self, moment: datetime) -> None:
+        """What the agent's clock shows from now on; it goes on with each look at it."""
+        self._time = int(moment.timestamp()) * 1_000_000
+
+    def later(self, span: timedelta) -> None:
+        self._time += span // timedelta(microseconds=1)
 
     def close(self) -> None:
         self.spool.close()
@@ -140,9 +152,17 @@ class Stage:
     def go_round(self, plan: Mapping[int, Callable[[], None]] | None = None) -> Fault | None:
         """One pass over all tables, with what happens at its moments; the source's fault, if it ended so. After a
         crash a new process is there; a pause ends it without a word."""
+        self.runner.hint()
+        return self.work(plan)
+
+    def work(
+        self, plan: Mapping[int, Callable[[], None]] | None = None, turns: int | None = None
+    ) -> Fault | None:
+        """As many turns, or until nothing is due; otherwise as `go_round`."""
         self._plan, self._moments = dict(plan or {}), 0
         try:
-            self._loop.run(self.runner.go_round())
+            while turns != 0 and self._loop.run(self.runner.turn()) == 0:
+                turns = None if turns is None else turns - 1
         except Fault as fault:
             return fault
         except Paused:
@@ -178,6 +198,14 @@ class Stage:
         taken = self.replay.take(self._reader.read(data))
         assert self._reader.group_ends == self._commits
         return taken
+
+    def keys_ever(self, name: TableName) -> dict[bytes, bytes]:
+        """Canonical key to `_gc_key`, of every row that the source has had when this was asked."""
+        schema = self.source.describe(name)
+        for rows in self.source.whole(schema):
+            keys = canonical.encode_rows([rows.columns[i] for i in schema.key_positions])
+            self._keys |= dict(zip(keys, canonical.digests(keys), strict=True))
+        return self._keys
 
     def expected(self, name: TableName) -> Counter[bytes]:
         """Canonical rows of the source."""

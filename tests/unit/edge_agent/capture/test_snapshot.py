@@ -44,7 +44,7 @@ def test_a_snapshot_stands_between_two_marks(spool: Spool) -> None:
     assert state == TableState(VISIT, Phase.SNAPSHOT, SCHEMA.fingerprint, facts.to_json())
     assert (facts.confirmed, facts.before) == (True, 9)
     progress = facts.progress.plus(b"k", 2, [b"row", b"row"])
-    snapshot.end(writer, SCHEMA, progress)
+    snapshot.end(writer, SCHEMA, progress, Facts())
     assert spool.table(STREAM, VISIT) == TableState(VISIT, Phase.FOLLOW, SCHEMA.fingerprint, {})
     kinds, (begin, end) = read(spool)
     assert kinds == [Kind.SCHEMA, Kind.MARK, Kind.MARK]
@@ -78,7 +78,7 @@ def test_a_drop_forgets_the_table_but_not_that_it_was(spool: Spool) -> None:
     writer = StreamWriter(spool, STREAM, SEAL, lambda: 7)
     facts = snapshot.begin(writer, SCHEMA, "first", keep_index=False, confirmed=False)
     assert facts.progress is not None
-    snapshot.end(writer, SCHEMA, facts.progress)
+    snapshot.end(writer, SCHEMA, facts.progress, Facts())
     writer.commit(None, table=writer.table(VISIT), add_shards=[Shard(b"", b"", "file", 3)])
     state = writer.table(VISIT)
     assert state is not None

@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from edge_agent.sources.address import DIALECTS
 from edge_agent.sources.dialects.dialect import Fetch, TableFacts
 from edge_agent.sources.dialects.sqlite import Sqlite
 from edge_agent.sources.source import PageLimits, Way
-from edge_agent.sources.sql import DIALECTS, SqlSource
+from edge_agent.sources.sql import SqlSource
 from protocol.canonical import encode_rows
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import TableName

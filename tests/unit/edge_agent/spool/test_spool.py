@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.spool.queries import QUERIES, SCHEMA, parse
-from edge_agent.spool.records import Backlog, Dropped, Scan, Shard, TableState, Work
+from edge_agent.spool.records import Backlog, Dropped, Overlaid, Scan, Shard, TableState, Work
 from edge_agent.spool.spool import Spool
 from protocol.errors import Permanent, Rejected, Transient
 from protocol.limits import MIB
@@ -456,11 +456,11 @@ def test_pages_found_damaged_at_work_are_looked_at_at_the_next_start(spool: Spoo
 
 def test_a_newer_spool_is_left_alone(spool: Spool, tmp_path: Path) -> None:
     spool.close()
-    edit(tmp_path, "PRAGMA user_version = 2")
+    edit(tmp_path, "PRAGMA user_version = 3")
     with pytest.raises(Permanent) as caught:
         open_spool(tmp_path)
     assert caught.value.code == "GC-3008"
-    edit(tmp_path, "PRAGMA user_version = 1")
+    edit(tmp_path, "PRAGMA user_version = 2")
     again = open_spool(tmp_path)  # nothing was moved, and the lock was given back
     assert again.stream(STREAM) is not None
     again.close()
@@ -530,3 +530,55 @@ def test_comments_belong_to_the_query_above_them() -> None:
 class _Anything(dict[str, object]):
     def __missing__(self, key: str) -> object:
         return None
+
+
+# what polls and windows found
+
+
+def test_the_overlay_overrides_the_shards_and_counts_rows(spool: Spool) -> None:
+    table = TableState(BEDS, "follow", b"f")
+    seq = 0
+
+    def commit(**more: object) -> None:
+        nonlocal seq
+        spool.commit(Work(STREAM, 1, seq, group(seq, 1), table=table, **more))  # type: ignore[arg-type]
+        seq += 1
+
+    found = [
+        Overlaid(b"a", b"1", fresh=True),
+        Overlaid(b"b", b"", fresh=False),
+        Overlaid(b"c", b"3", fresh=False),
+    ]
+    commit(add_shards=[Shard(b"", b"", "file", 5)])
+    commit(overlaid=found)
+    assert spool.overlaid(STREAM, BEDS, [b"a", b"b", b"c", b"d"]) == {one.key: one for one in found}
+    assert spool.rows_indexed(STREAM, BEDS) == 5, "one more, one less, one changed"
+    commit(overlaid=[Overlaid(b"e", b"5", fresh=True)])
+    assert [one.key for one in spool.overlay_left(STREAM, BEDS, 2, b"", 9)] == [b"a"]
+    assert [one.key for one in spool.overlay_left(STREAM, BEDS, 3, b"", 9)] == [b"a", b"e"]
+    assert [one.key for one in spool.overlay_left(STREAM, BEDS, 3, b"a", 9)] == [b"e"]
+    commit(drop_overlaid=[b"a", b"b"], overlaid=[Overlaid(b"e", b"6", fresh=True)])
+    assert spool.rows_indexed(STREAM, BEDS) == 6
+    assert spool.overlaid(STREAM, BEDS, [b"a", b"e"]) == {b"e": Overlaid(b"e", b"6", fresh=True)}
+    commit(drop_overlay=True)
+    assert spool.overlaid(STREAM, BEDS, [b"c", b"e"]) == {}
+    commit(overlaid=found)
+    commit(drop_all_shards=True)
+    assert (spool.rows_indexed(STREAM, BEDS), spool.overlaid(STREAM, BEDS, [b"a"])) == (0, {})
+    commit(overlaid=found)
+    spool.open_epoch(STREAM, 2, b"grant", bytes(32))
+    assert spool.overlaid(STREAM, BEDS, [b"a"]) == {}
+
+
+def test_a_spool_of_the_version_before_is_brought_up_to_date(spool: Spool, tmp_path: Path) -> None:
+    spool.commit(Work(STREAM, 1, 0, group(0, 1)))
+    spool.close()
+    edit(tmp_path, "DROP TABLE overlay")
+    edit(tmp_path, "PRAGMA user_version = 1")
+    again = open_spool(tmp_path)
+    assert again.recovered is None
+    assert again.peek(STREAM, 1) is not None
+    found = Overlaid(b"a", b"1", fresh=True)
+    again.commit(Work(STREAM, 1, 1, group(1, 1), table=TableState(BEDS, "follow", b"f"), overlaid=[found]))
+    assert again.overlaid(STREAM, BEDS, [b"a"]) == {b"a": found}
+    again.close()
