@@ -17,7 +17,7 @@ from protocol import messages
 from protocol.errors import Permanent
 from protocol.messages import MessageType
 
-from .centre import Disk
+from .centre import Centre, Disk
 from .clock import play
 from .edge import Edge
 from .world import World
@@ -329,5 +329,28 @@ def test_a_machine_and_its_copy() -> None:
         copy.start()
         await day(world, 30, 200.0)
         await copy.stop()
+
+    live_through(script)
+
+
+def test_two_daemons_on_two_copies_of_one_centre() -> None:
+    """Same keys, same name at the broker, so each throws out the other; receipts of both are believed. When the
+    copy is thrown away, what it alone took is sent again or comes with a new epoch."""
+
+    async def script(world: World) -> None:
+        backup = world.root / "backup of the centre"
+        await world.centre.stop()
+        lake = world.centre.back_up(backup)
+        copy = Centre(world.root / "copy", world.air, world.centre.rng, world.note)
+        copy.restore(backup, lake)
+        copy.witness._opener = world.centre.witness._opener
+        world.centre.witness.beside = copy.witness
+        world.centre.start()
+        copy.start()
+        await day(world, 20, 60.0)
+        await copy.stop()
+        assert copy.witness.book.entries
+        world.centre.witness.without_the_other()
+        await day(world, seconds=150.0)
 
     live_through(script)

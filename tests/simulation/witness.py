@@ -63,6 +63,8 @@ class Witness:
         self.rows_checked = 0
         self._lost: dict[Named, set[bytes]] = {}
         """What the centre had before it was restored from a backup."""
+        self.beside: Witness | None = None
+        """Of another daemon with the same keys."""
         self._holed: set[tuple[Stream, int]] = set()
         """Epochs of which a part may have rotted: what stands in them is told by the final comparison alone."""
 
@@ -125,6 +127,13 @@ class Witness:
         self._holed |= {one.named[:2] for one in self.book.entries}
         self.rolled_back()
 
+    def without_the_other(self) -> None:
+        """The other daemon is gone with all that it had."""
+        assert self.beside is not None
+        for one in self.beside.book.entries:
+            self._lost.setdefault(one.named, set()).add(one.digest)
+        self.beside = None
+
     def restored(self, roster: Roster) -> None:
         """The centre knows again where each stream stood."""
         for stream, (_, epoch, seq) in self.book.heads.items():
@@ -155,6 +164,8 @@ class Witness:
             return
         digest = bytes.fromhex(said.hash)
         if once and digest in self._lost.get(named, ()):
+            return
+        if self.beside is not None and self.beside.book.digests.get(named) == digest:
             return
         assert self.book.digests.get(named) == digest, f"a receipt for {named}, which is not journaled"
 

@@ -78,9 +78,9 @@ class World:
         )
 
     def forget(self) -> None:
-        """The agent's memory is lost, or older. Tables that are gone now it may never have known: it cannot say that
-        they are gone, and they stand in the lake as they last were."""
-        self._orphans |= self.hospital.dropped
+        """The agent's memory is lost, or older. A table that vanishes before it is read again it never knew: it cannot
+        say that it is gone, and the table stands in the lake as it last was."""
+        self._orphans |= {name for _, name in self.hospital.tables()}
 
     def retire(self, successor: Edge) -> None:
         """The hospital's machine is another one from now on."""
