@@ -16,8 +16,7 @@ from protocol.names import Stream
 from . import config as configuration
 from . import screens
 from .config import DEFAULT_PATH
-from .control import new_command
-from .ledger.commands import CommandRecord
+from .ledger.commands import CommandRecord, new_command
 from .ledger.ledger import Ledger
 from .terminal import ConfigOption, JsonOption, console, print_json, read_status, wall, who
 

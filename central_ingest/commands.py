@@ -22,7 +22,7 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import check_site
 
-from . import brokerconfig, commanding, screens
+from . import brokerconfig, commanding, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -44,6 +44,7 @@ app = typer.Typer(
     "The data centre's end: verifies, de-duplicates, lands, and answers with signed receipts.",
 )
 commanding.register(app)
+quarantining.register(app)
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """click's; newer typers carry a click of their own, so it is not imported."""
@@ -59,11 +60,7 @@ def run() -> None:
         e.show()
         sys.exit(EX_USAGE)
     except Fault as fault:
-        what, todo = (
-            escape(f"{fault.what_zh}\n        {fault.what}"),
-            escape(f"{fault.todo_zh}\n       {fault.todo}"),
-        )
-        errors.print(f"[red]{fault.code}[/red] {what}\n     → {todo}", highlight=False, soft_wrap=True)
+        tell(fault)
         sys.exit(EX_CONFIG if isinstance(fault, Permanent) else 1)
     sys.exit(code or 0)
 
@@ -72,6 +69,15 @@ def _kept_ledger(loaded: configuration.Config) -> KeptLedger:
     """For a command that changes the roster. Raises Permanent GC-1007."""
     safe = Safe(loaded.roster_dirs, KeyStore(loaded.keys_dir).signer())
     return KeptLedger.of(Ledger.open(loaded.ledger_path), safe)
+
+
+def tell(fault: Fault) -> None:
+    """What happened and what to do."""
+    what, todo = (
+        escape(f"{fault.what_zh}\n        {fault.what}"),
+        escape(f"{fault.todo_zh}\n       {fault.todo}"),
+    )
+    errors.print(f"[red]{fault.code}[/red] {what}\n     → {todo}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -276,6 +282,7 @@ def tables(
     else:
         from .landing.query import CURRENT, sql_name
 
+        incomplete = _incomplete(ledger)
         facts = [
             {
                 "name": sql_name(CURRENT, t.printed_name),
@@ -283,6 +290,7 @@ def tables(
                 "key": list(t.key),
                 "landed": landed,
                 "change_rows": rows,
+                "incomplete": t.path in incomplete,
             }
             for t, landed, rows in _catalogue(ledger)
         ]
@@ -291,6 +299,11 @@ def tables(
         print_json(facts)
         return
     screens.tables(console, facts, uncaptured)
+
+
+def _incomplete(ledger: Ledger) -> set[str]:
+    """Lake paths of tables that lack rows which were dropped."""
+    return {gap.path for gap in ledger.quarantine.gaps() if gap.healed is None}
 
 
 def _catalogue(ledger: Ledger) -> list[tuple[Any, int | None, int]]:
@@ -321,7 +334,11 @@ def query(
     ledger = Ledger.open(loaded.ledger_path)
     ledger.add_audit(wall(), who(), sql)
     catalogue = [table for table, _, _ in _catalogue(ledger)]
+    incomplete = _incomplete(ledger)
     ledger.close()
+    for table in catalogue:
+        if table.path in incomplete and table.printed_name.casefold() in sql.casefold():
+            tell(Permanent("GC-6023", table=table.printed_name))
     rows = QueryEngine(catalogue, DeltaLake(loaded.lake_dir).dataset).query(sql)
     if output is not None:
         _write(rows, output)

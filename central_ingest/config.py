@@ -51,6 +51,8 @@ class LandingSettings(Section):
     """Decoded rows that wait for their commit, all tables together."""
     checkpoint_commits: Annotated[int, Field(ge=10)] = 100
     """A Delta checkpoint is written after this many commits of a table, outside the hot path."""
+    quarantine_bytes_max: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    """Envelopes of one parked table or stream; beyond it they are dropped, as by `quarantine drop`."""
 
 
 class CreditSettings(Section):
@@ -98,6 +100,14 @@ class Config(BaseSettings):
     @property
     def lake_dir(self) -> Path:
         return self.data_dir / "lake"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        return self.data_dir / "quarantine"
+
+    @property
+    def refused_dir(self) -> Path:
+        return self.data_dir / "refused"
 
     @property
     def files_dir(self) -> Path:
@@ -173,6 +183,7 @@ data_dir = {data_dir}
 # quiet_seconds = 2.0                # quiet ones wait this long. 空闲表的提交间隔。
 # pending_bytes_max = 134217728
 # checkpoint_commits = 100
+# quarantine_bytes_max = 1073741824  # of one parked table; beyond it they are dropped. 单表隔离区上限，超出即丢弃。
 
 [credit]
 # budget_bytes = 268435456

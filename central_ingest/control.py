@@ -8,14 +8,12 @@ commands mean.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from protocol import messages
 from protocol.errors import Rejected
 from protocol.messages import Answer, Command
-from protocol.names import Stream
 from protocol.signing import Signer
 
 from .ledger.commands import CommandBook, CommandRecord
@@ -24,14 +22,6 @@ log = logging.getLogger("central.control")
 
 AGAIN_MICROS = 30_000_000
 """A command without an answer is said again this often in one session."""
-
-
-def new_command(
-    stream: Stream, agent: str, name: str, table: str | None, who: str, now: int, lifetime: int
-) -> CommandRecord:
-    """`lifetime` in microseconds."""
-    arguments = {"source": stream.source} | ({} if table is None else {"table": table})
-    return CommandRecord(secrets.token_hex(16), agent, stream, name, arguments, who, now, now + lifetime)
 
 
 @dataclass(frozen=True, slots=True)

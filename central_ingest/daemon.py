@@ -41,9 +41,11 @@ from .landing.lander import Lander
 from .landing.objects import Objects
 from .ledger.ledger import Ledger
 from .metrics import Metrics
+from .quarantine import FileShelves, Quarantine
 from .receipts import Credit, Receipts
 from .receiver import CentreVoice, Receiver
 from .reception import Reception
+from .refused import Refused
 from .restart import restore
 from .safekeeping import KeptLedger, Safe
 
@@ -110,8 +112,10 @@ class Daemon:
             metrics=self._metrics,
             wall=wall,
             control=Control(self._ledger.commands, signer),
+            refused=Refused(config.refused_dir),
         )
         self._lake = DeltaLake(config.lake_dir, commits_per_checkpoint=config.landing.checkpoint_commits)
+        self._quarantine = Quarantine(self._ledger.quarantine, FileShelves(config.quarantine_dir))
         self._lander = Lander(
             journal=self._journal,
             lake=self._lake,
@@ -122,6 +126,8 @@ class Daemon:
             metrics=self._metrics,
             rhythm=Rhythm(config.landing.hot_seconds, config.landing.quiet_seconds),
             pending_bytes_max=config.landing.pending_bytes_max,
+            quarantine=self._quarantine,
+            quarantine_bytes_max=config.landing.quarantine_bytes_max,
             now=time.monotonic,
             wall=wall,
         )
@@ -159,6 +165,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(lander, *loops, return_exceptions=True)
             self._reception.remember()
+            self._quarantine.close()
             self._journal.close()
             self._ledger.close()
             for task in done:
@@ -216,7 +223,7 @@ class Daemon:
 
     def _status(self) -> dict[str, Any]:
         now = wall()
-        parked = self._ledger.parked()
+        parked, incomplete = fleet.parked_lines(self._ledger), fleet.incomplete_lines(self._ledger)
         streams = fleet.stream_lines(self._roster, self._ledger, now)
         fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
         return {
@@ -225,7 +232,10 @@ class Daemon:
             "version": VERSION,
             "pid": os.getpid(),
             "started": self._started,
-            "healthy": self._receiver.connected and fault is None and not parked and _all_well(streams),
+            "healthy": self._receiver.connected
+            and fault is None
+            and not (parked or incomplete)
+            and _all_well(streams),
             "broker": {
                 "url": self._config.broker.url,
                 "connected": self._receiver.connected,
@@ -235,9 +245,8 @@ class Daemon:
             "journal": {"end": self._journal.end, "not_landed_bytes": self._lander.backlog_bytes},
             "landing": {"pending_rows": self._lander.pending_rows},
             "counters": self._metrics.as_json(),
-            "parked": [
-                {"stream": str(p.stream), "path": p.path, "code": p.code, "reason": p.reason} for p in parked
-            ],
+            "parked": parked,
+            "incomplete": incomplete,
             "streams": streams,
         }
 

@@ -56,6 +56,33 @@ def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any
     return lines
 
 
+def parked_lines(ledger: Ledger) -> list[dict[str, Any]]:
+    """What cannot land, and how much of it waits in the quarantine."""
+    return [
+        {
+            "number": one.id,
+            "stream": str(one.stream),
+            "path": one.path,
+            "code": one.code,
+            "reason": one.reason,
+            "since": one.since,
+            "envelopes": one.envelopes,
+            "bytes": one.bytes,
+        }
+        for one in ledger.quarantine.held()
+    ]
+
+
+def incomplete_lines(ledger: Ledger) -> list[dict[str, Any]]:
+    """Tables of which rows were dropped, and no snapshot has healed it yet."""
+    names = {one.path: str(one.table) for one in ledger.lake_tables()}
+    return [
+        {"stream": str(gap.stream), "path": gap.path, "table": names.get(gap.path, ""), "since": gap.time}
+        for gap in ledger.quarantine.gaps()
+        if gap.healed is None
+    ]
+
+
 def _said(status: dict[str, Any], source: str) -> dict[str, Any]:
     """What an agent says of a source. It may say anything: nothing in it is taken for granted."""
     sources = status.get("sources")

@@ -27,6 +27,7 @@ from .ledger.broken import broken_epochs
 from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .receipts import Receipts
+from .refused import Refused
 from .restart import heads_of, refresh_members
 from .roster import Member, Roster, Tenure
 
@@ -64,6 +65,7 @@ class Reception:
         metrics: Metrics,
         wall: Callable[[], int],
         control: Control | None = None,
+        refused: Refused | None = None,
     ) -> None:
         self._roster = roster
         self._admission = admission
@@ -77,6 +79,7 @@ class Reception:
         self._metrics = metrics
         self._wall = wall
         self._control = control
+        self._refused = refused
         self._sessions: dict[str, str] = {}
         self._heard: dict[str, int] = {}
         """By agent: when it last said something authentic."""
@@ -98,7 +101,7 @@ class Reception:
                 self._take(agent, channel, payload)
             except Rejected as fault:
                 self._metrics.refuse(fault.code)
-                log.debug("refused from %s: %s", topic, fault.code)
+                self._keep_sample(topic, payload, fault)
             except Transient as fault:  # not answered, so it is asked again
                 log.warning("%s", fault)
         self._flush()
@@ -159,6 +162,19 @@ class Reception:
                 self._control.take(agent, messages.read(message, Answer), self._wall())
             case _:
                 raise Rejected("GC-4004", reason="type")
+
+    def _keep_sample(self, topic: str, payload: bytes, fault: Rejected) -> None:
+        """Of somebody on the roster under his name, whoever it really was; of all others under one."""
+        log.debug("refused from %s: %s", topic, fault.code)
+        if self._refused is None:
+            return
+        try:
+            agent, _ = topics.agent_of(topic)
+        except Rejected:
+            agent = ""
+        known = agent if self._roster.member(agent) is not None else None
+        reason = str(fault.facts.get("reason", ""))
+        self._refused.keep(known, fault.code, reason, payload, self._wall())
 
     # envelopes
 

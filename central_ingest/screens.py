@@ -46,7 +46,13 @@ def status(console: Console, said: dict[str, Any], running: bool) -> None:
     for parked in said["parked"]:
         console.print(
             f"  [red]暂停入库 parked[/red] {parked['stream']} {parked['path']}: "
-            f"{parked['code']} {escape(parked['reason'])}",
+            f"{parked['code']} {escape(parked['reason'])} → central-ingest quarantine list",
+            highlight=False,
+        )
+    for one in said.get("incomplete", []):
+        console.print(
+            f"  [red]不完整 incomplete[/red] {one['stream']} {escape(one['table'])}: "
+            "有行被丢弃，等待全量 rows were dropped, waits for a full snapshot → central-ingest quarantine list",
             highlight=False,
         )
 
@@ -114,6 +120,83 @@ def commands(console: Console, facts: list[dict[str, Any]]) -> None:
         console.print("（无 none）")
 
 
+def quarantine(console: Console, facts: dict[str, Any]) -> None:
+    """What is parked, and the gaps."""
+    for one in facts["parked"]:
+        parked(console, one)
+    for one in facts["gaps"]:
+        _gap(console, one)
+    if not facts["parked"] and not facts["gaps"]:
+        console.print("（无 none）")
+
+
+def parked(console: Console, one: dict[str, Any]) -> None:
+    """One of them, with what to do."""
+    lines = [
+        f"{one['number']}  {one['stream']}  {one['table'] or one['path'] or '整个数据流 the whole stream'}",
+        f"    {one['code']} {one['reason']}",
+        f"    {_when(one['since'])} 起 since · {_span(one)}",
+        f"    {one['envelopes']:,} 个信封 envelopes · {one['bytes']:,} B",
+        *(f"    → {text}" for text in one["todo"]),
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _gap(console: Console, one: dict[str, Any]) -> None:
+    rows = "?" if one["rows"] is None else f"{one['rows']:,}"
+    lines = [
+        f"缺口 gap  {one['stream']}  {one['table'] or one['path'] or '整个数据流 the whole stream'}",
+        f"    {_when(one['time'])} {one['who']} · {_span(one)} · {rows} 行 rows · {one['code']}",
+    ]
+    if one["healed"]:
+        lines.append(f"    已恢复 healed {_when(one['healed'])}")
+    elif one["snapshot"] in ("refused", "expired"):
+        lines.append(
+            f"    全量未获执行，请医院运行 `edge-agent snapshot` the hospital must run it ({one['snapshot_code']})"
+        )
+    else:
+        lines.append("    等待全量 waits for its full snapshot")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _span(one: dict[str, Any]) -> str:
+    first, last = one["first"], one["last"]
+    return f"{first['epoch']}/{first['seq']} – {last['epoch']}/{last['seq']}"
+
+
+_ENDS = {
+    "done": "已完成 done",
+    "failed": "未成功 not done",
+    "under way": "进行中，可用 list 查看 under way; see `list`",
+    "at the next start": "中心端未运行，启动后执行 the daemon does not run; it does it at its next start",
+}
+
+
+def outcomes(console: Console, facts: list[dict[str, Any]]) -> None:
+    """What became of retry and drop."""
+    for one in facts:
+        console.print(
+            f"{one['number']}  {one['what']}  {_ENDS[one['state']]}", highlight=False, soft_wrap=True
+        )
+        if one["code"]:
+            console.print(f"    {one['code']} {one['reason']}", highlight=False, markup=False, soft_wrap=True)
+            for text in one["todo"]:
+                console.print(f"    → {text}", highlight=False, markup=False, soft_wrap=True)
+    if not facts:
+        console.print("（无 none）")
+
+
+def refused(console: Console, facts: list[dict[str, Any]]) -> None:
+    """Samples, by agent."""
+    for one in facts:
+        line = f"{_when(one['time'])}  {one['agent']}  {one['code']} {one['reason']}  {one['bytes']:,} B  {one['file']}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not facts:
+        console.print("（无 none）")
+
+
 def sites(console: Console, facts: list[dict[str, Any]]) -> None:
     """The roster: every site with its agents."""
     for one in facts:
@@ -147,7 +230,8 @@ def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
     if one["landed"] is not None:
         landed = f"{datetime.fromtimestamp(one['landed'] / 1e6).astimezone():%Y-%m-%d %H:%M:%S %z}"
     key = ", ".join(one["key"]) or "无 none"
-    return f"{one['name']}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
+    lacks = "  不完整 INCOMPLETE" if one.get("incomplete") else ""
+    return f"{one['name']}{lacks}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
 
 
 def rows(console: Console, rows: pa.Table, limit: int) -> None:

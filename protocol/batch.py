@@ -190,6 +190,11 @@ def table_of(inner: bytes) -> TableName:
     return _unpack(inner, BatchHeader)[0].table_name
 
 
+def rows_of(inner: bytes) -> int:
+    """How many rows a batch says that it has. Raises Rejected GC-5006."""
+    return _unpack(inner, BatchHeader)[0].rows
+
+
 def decode_batch(inner: bytes, schema_of: Callable[[bytes], TableSchema | None]) -> Batch:
     """Read a batch whose schema is looked up by fingerprint. Raises Rejected GC-5006/5007."""
     header, body = _unpack(inner, BatchHeader)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from protocol.names import Stream, TableName
 from protocol.schema import TableSchema
 
+from ..journal.journal import Entry
 from ..ledger.ledger import Ledger, TableRecord
 from .lake import Txn
 
@@ -25,12 +26,14 @@ def app_of(stream: Stream, epoch: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What one envelope brought, waiting for a commit. `offset`: where the envelope stands in the journal."""
+    """What one envelope brought, waiting for a commit. `offset`: where the envelope stands in the journal; one that
+    came out of the quarantine brings its `entry` along instead."""
 
     app: str
     seq: int
     offset: int
     rows: pa.Table
+    entry: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -50,19 +53,20 @@ class Landing:
     since: float = 0.0
     last_commit: float | None = None
     commit_seconds: float = 0.01
-    parked_offset: int | None = None
-    """Journal offset from which everything is left to the journal until the next start; None: not parked."""
+    settles: bool = False
+    """Among what waits is a mark that may lay a new floor."""
     uncertain: bool = False
     """A commit was begun and not seen to end: what of it landed must be looked up."""
 
     @property
-    def parked(self) -> bool:
-        return self.parked_offset is not None
+    def place(self) -> tuple[Stream, str]:
+        """Its name in the quarantine."""
+        return self.record.stream, self.record.path
 
     @property
     def first_offset(self) -> int | None:
-        """Journal offset of the oldest waiting or parked envelope: the low-water mark stays below it."""
-        return self.waiting[0].offset if self.waiting else self.parked_offset
+        """Journal offset of the oldest waiting envelope: the low-water mark stays below it."""
+        return min((one.offset for one in self.waiting if one.entry is None), default=None)
 
     def add(self, portion: Portion, now: float) -> None:
         if not self.waiting:
@@ -85,11 +89,11 @@ class Landing:
         self.uncertain = False
         return before - self.rows
 
-    def park(self, offset: int | None = None) -> None:
-        """Leave everything from `offset` on to the journal; without one, what waits as well."""
-        self.parked_offset = self.first_offset if offset is None else offset
-        if offset is None:
-            self._keep([])
+    def give_up(self) -> list[Portion]:
+        """Nothing waits any more; what did is the caller's."""
+        waiting = self.waiting
+        self._keep([])
+        return waiting
 
     def _keep(self, waiting: list[Portion]) -> None:
         self.waiting = waiting
@@ -125,6 +129,9 @@ class Catalogue:
             self._paths.add(path)
             self._tables[key] = Landing(record)
         return self._tables[key]
+
+    def of(self, stream: Stream) -> list[Landing]:
+        return [one for (of, _), one in self._tables.items() if of == stream]
 
     def all(self) -> list[Landing]:
         return list(self._tables.values())

@@ -4,7 +4,7 @@ It is a loop body without a loop: `step` takes what the journal has, commits the
 how long it may sleep. Its memory of how far it got is a low-water mark per stream in the ledger, saved only
 when every table below it is durable (promise 4); after a restart it reads again from there, and each table
 skips what its transactions say that it holds. What cannot be opened parks its stream, what cannot land parks
-its table (promise 6); both are tried again at the next start.
+its table (promise 6): it moves to the quarantine, and everything later of it behind it (see `parking`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 from protocol import batch as batches
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
-from protocol.envelope import Envelope, Header, Kind, parse
+from protocol.envelope import Header, Kind, parse
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import Stream
 from protocol.schema import TableSchema
@@ -26,15 +26,18 @@ from protocol.sealing import open_inner
 from protocol.signing import Opener, Suite
 
 from ..journal.journal import Entry, Journal
-from ..ledger.ledger import Ledger, Parked, TableRecord
+from ..ledger.ledger import Ledger
 from ..metrics import Metrics
+from ..quarantine import NOWHERE, Place, Quarantine
 from . import heat
 from .catalogue import Catalogue, Landing, Portion, app_of
+from .committing import Committing
 from .holes import Holes
 from .inventory import inventory
 from .lake import Lake
 from .objects import Objects
-from .rows import batch_rows, mark_row, stamp_landed
+from .parking import Parking
+from .rows import batch_rows, mark_row
 
 log = logging.getLogger("central.lander")
 
@@ -57,6 +60,8 @@ class Lander:
         metrics: Metrics,
         rhythm: heat.Rhythm,
         pending_bytes_max: int,
+        quarantine: Quarantine,
+        quarantine_bytes_max: int,
         now: Callable[[], float],
         wall: Callable[[], int],
     ) -> None:
@@ -66,29 +71,45 @@ class Lander:
         self._objects = objects
         self._opener = opener
         self._suites = suites
-        self._metrics = metrics
-        self._rhythm = rhythm
-        self._pending_bytes_max = pending_bytes_max
         self._now = now
-        self._wall = wall
         self._catalogue = Catalogue(ledger)
         self._holes = Holes(journal, ledger)
-        self._active: dict[str, Landing] = {}
-        """By path: the tables with waiting rows, and the parked ones."""
+        self._quarantine = quarantine
+        self._shelf: Place | None = None
+        """Of the quarantine, from which an envelope is being taken again."""
         self._schemas: dict[bytes, TableSchema] = {}
         self._low_water = {r.stream: min(r.low_water, journal.end) for r in ledger.streams()}
-        self._parked_streams: dict[Stream, int] = {}
         self._unfinished: dict[tuple[Stream, str], tuple[int, int]] = {}
         """Large values that lack pieces: the epoch that sends them, the journal offset of the first piece."""
-        self._allowance = heat.Allowance.full(now(), rhythm)
+        self._parking = Parking(
+            quarantine=quarantine,
+            ledger=ledger,
+            lake=lake,
+            catalogue=self._catalogue,
+            hands=self,
+            bytes_max=quarantine_bytes_max,
+            now=now,
+            wall=wall,
+        )
+        self._committing = Committing(
+            lake=lake,
+            ledger=ledger,
+            metrics=metrics,
+            rhythm=rhythm,
+            pending_bytes_max=pending_bytes_max,
+            now=now,
+            wall=wall,
+            refused=self._refuse,
+            settled=self._parking.settled,
+        )
         self._marks_saved = now()
         self.position = min(self._low_water.values(), default=journal.end)
         self.fault: Fault | None = None
         """Why nothing lands now (the store fails); None while it goes on."""
 
     def recover(self) -> None:
-        """Before the first step: see that what the ledger calls durable is there, cut what is torn above it,
-        and forget what was parked: everything is tried again. No mark stays above a journal that lost its end
+        """Before the first step: see that what the ledger calls durable is there, and cut what is torn above it.
+        What was parked stays so, until somebody asks for it. No mark stays above a journal that lost its end
         (what comes instead would pass for landed), nor above what a table no longer has. Tables that a lost ledger
         does not know are checked from their first commit on: the journal names them again."""
         self._ledger.save_low_water(self._low_water)
@@ -99,11 +120,10 @@ class Lander:
                 self._land_again(record.stream)
             for version in found.cut:
                 log.warning("%s", Rejected("GC-6006", table=str(record.table), version=version))
-            self._save(landing, replace(record, synced_version=found.version))
+            self._committing.save(landing, replace(record, synced_version=found.version))
         for path in self._catalogue.unknown(self._lake.tables()):
             self._lake.recover(path, -1)
-        for parked in self._ledger.parked():
-            self._ledger.unpark(parked.stream, parked.path)
+        self._parking.load()
 
     def _land_again(self, stream: Stream) -> None:
         """The lake is older than the ledger: the journal is read from its beginning, tables skip what they hold."""
@@ -117,7 +137,7 @@ class Lander:
 
     @property
     def pending_rows(self) -> int:
-        return sum(one.rows for one in self._active.values())
+        return self._committing.rows
 
     def step(self, everything: bool = False) -> float:
         """Take, commit, note; returns seconds until there is something to do again (0: at once).
@@ -127,46 +147,65 @@ class Lander:
         """
         reading = self._take()
         self._holes.look(self._low_water)
-        committing = self._commit_due(everything)
+        retrying = False
+        if reading is None:
+            retrying, reading = self._park_and_retry()
+        committing = self._committing.commit_due(everything)
         self._note_low_water(everything)
         if fault := committing or reading:
             raise fault
+        if retrying:
+            return 0.0
         if self.position < self._journal.end:
             return 0.0
-        until = heat.seconds_until_due(self._now(), self._waiting(), self._rhythm)
-        return min(IDLE_SECONDS, max(until or 0.0, 0.002)) if self._has_pending() else IDLE_SECONDS
+        until = self._committing.seconds_until_due()
+        return IDLE_SECONDS if until is None else min(IDLE_SECONDS, max(until, 0.002))
+
+    def _park_and_retry(self) -> tuple[bool, Transient | None]:
+        try:
+            return self._parking.step(), None
+        except Transient as fault:
+            return False, fault
 
     # reading
 
     def _take(self) -> Transient | None:
-        taken, end = 0, self._journal.end
         try:
-            for entry in self._journal.read(self.position):
-                self.position = entry.offset
-                full = taken >= READ_BYTES or self._pending_bytes() >= self._pending_bytes_max
-                if full or entry.offset >= end:
-                    return None
-                self._take_entry(entry)
-                taken += len(entry.envelope)
+            self._quarantine.flush()
+            self._read()
+            self._quarantine.flush()
         except Transient as fault:
             return fault
-        self.position = end
         return None
+
+    def _read(self) -> None:
+        taken, end = 0, self._journal.end
+        for entry in self._journal.read(self.position):
+            self.position = entry.offset
+            if taken >= READ_BYTES or self._committing.full or entry.offset >= end:
+                return
+            self._take_entry(entry)
+            taken += len(entry.envelope)
+        self.position = end
 
     def _take_entry(self, entry: Entry) -> None:
         envelope = parse(entry.envelope)
         header = envelope.header
-        stream = header.stream
-        if entry.offset < self._low_water.setdefault(stream, entry.offset) or stream in self._parked_streams:
+        place = (header.stream, "")
+        if entry.offset < self._low_water.setdefault(header.stream, entry.offset):
+            return
+        if self._parking.is_dropped(place, header):
+            return
+        if self._parking.holds_back(place, header):
+            self._parking.hold(place, header, entry)
             return
         try:
             inner = open_inner(envelope, self._suites[header.suite], self._opener)
-            self._land(envelope, inner, entry)
+            self._land(header, inner, entry)
         except Rejected as fault:
-            self._park_stream(header, entry.offset, fault)
+            self._parking.park(place, header, entry, fault)
 
-    def _land(self, envelope: Envelope, inner: bytes, entry: Entry) -> None:
-        header = envelope.header
+    def _land(self, header: Header, inner: bytes, entry: Entry) -> None:
         self._give_up_unfinished(header)
         match header.kind:
             case Kind.SCHEMA:
@@ -186,12 +225,17 @@ class Lander:
     def _batch(self, header: Header, inner: bytes, entry: Entry) -> None:
         table = batches.table_of(inner)
         landing = self._catalogue.find(header.stream, table, None)
-        if landing.parked or self._holds(landing, header):
+        if self._passes_by(landing, header, entry):
             return
         try:
             batch = batches.decode_batch(inner, self._schema)
         except Rejected as fault:
-            self._park_table(landing, header, entry.offset, fault)
+            if self._shelf == landing.place:
+                raise
+            self._committing.commit_or_refuse(
+                landing
+            )  # what came before it lands, or is set aside, before it
+            self._set_aside(landing.place, header, entry, fault)
             return
         rows = batch_rows(batch, header.epoch, header.seq, entry.received)
         self._pend(landing, batch.schema, rows, header, entry)
@@ -205,8 +249,9 @@ class Lander:
         if schema is not None and schema.table != mark.table_name:
             schema = None
         landing = self._catalogue.find(header.stream, mark.table_name, schema)
-        if landing.parked or self._holds(landing, header):
+        if self._passes_by(landing, header, entry):
             return
+        landing.settles = landing.settles or mark.mark is not MarkKind.SNAPSHOT_BEGIN
         rows = mark_row(mark, schema, header.epoch, header.seq, entry.received)
         self._pend(landing, schema, rows, header, entry)
 
@@ -248,107 +293,71 @@ class Lander:
     ) -> None:
         fingerprint = schema.fingerprint if schema else landing.fingerprint
         if landing.rows and fingerprint != landing.fingerprint:
-            self._commit(landing)
-            if landing.parked:
+            self._committing.commit_or_refuse(landing)
+            if self._parking.holds_back(landing.place) and not self._is_retried(landing):
+                self._parking.hold(landing.place, header, entry)
                 return
         landing.fingerprint = fingerprint
         if schema is not None and schema.fingerprint != landing.record.fingerprint:
-            self._save(landing, replace(landing.record, key=schema.key, fingerprint=schema.fingerprint))
+            record = replace(landing.record, key=schema.key, fingerprint=schema.fingerprint)
+            self._committing.save(landing, record)
         app = app_of(header.stream, header.epoch)
-        landing.add(Portion(app, header.seq, entry.offset, rows), self._now())
-        self._active[landing.record.path] = landing
+        kept = entry if entry.offset == NOWHERE else None
+        self._committing.add(landing, Portion(app, header.seq, entry.offset, rows, kept))
 
-    # committing
-
-    def _waiting(self) -> list[heat.Waiting]:
-        now = self._now()
-        return [
-            heat.Waiting(
-                one.record.path, one.rows, one.bytes, now - one.since, one.last_commit, one.commit_seconds
-            )
-            for one in self._active.values()
-            if one.rows
-        ]
-
-    def _commit_due(self, everything: bool) -> Transient | None:
-        waiting = self._waiting()
-        if everything or self._pending_bytes() >= self._pending_bytes_max:
-            chosen = [one.table for one in waiting]
-        else:
-            self._allowance = self._allowance.filled(self._now(), self._rhythm)
-            chosen = heat.due(self._now(), waiting, self._allowance, self._rhythm)
-        fault = None
-        for path in chosen:
-            try:
-                self._commit(self._active[path])
-            except Transient as one:
-                fault = one
-        return fault
-
-    def _commit(self, landing: Landing) -> None:
-        """One commit of one table: append, make durable, note. Invariant 4: the transactions are in it, and a
-        commit whose outcome is unknown is looked up before anything is written again."""
-        started, wall, path = self._now(), self._wall(), landing.record.path
-        if landing.uncertain:
-            self._look_up(landing, wall)
-        if not landing.rows:
-            return
-        rows, txns = landing.take()
-        landing.uncertain = True
-        try:
-            version = self._lake.append(path, stamp_landed(rows, wall), txns)
-        except Permanent as fault:
-            self._park_landing(landing, fault)
-            return
-        self._lake.make_durable(path, version)
-        landing.last_commit = self._now()
-        landing.commit_seconds = landing.last_commit - started
-        self._allowance = self._allowance.less(landing.commit_seconds)
-        self._landed(landing, {one.app: one.version for one in txns}, version, wall)
-
-    def _look_up(self, landing: Landing, wall: int) -> None:
-        """Find out what the commit before left. More may wait by now than it was given."""
-        path = landing.record.path
-        found = self._lake.recover(path, landing.record.synced_version)
-        held = {app: self._lake.txn(path, app) or 0 for app in landing.txns}
-        self._landed(landing, held, found.version, wall)
-
-    def _landed(self, landing: Landing, held: Mapping[str, int], version: int, wall: int) -> None:
-        record = landing.record
-        if rows := landing.settle(held):
-            landed = replace(record, synced_version=version, landed=wall, rows=record.rows + rows)
-            self._save(landing, landed)
-            self._metrics.rows_landed += rows
-            self._metrics.commits += 1
-        if landing.first_offset is None:
-            del self._active[record.path]
-        self.fault = None
-
-    def _save(self, landing: Landing, record: TableRecord) -> None:
-        if record != landing.record:
-            landing.record = record
-            self._ledger.save_table(record)
+    def _is_retried(self, landing: Landing) -> bool:
+        return self._shelf == landing.place and self._parking.is_retrying(landing.place)
 
     # parking
 
-    def _park_stream(self, header: Header, offset: int, fault: Rejected) -> None:
-        self._parked_streams[header.stream] = offset
-        self._note_parked(header.stream, "", header.epoch, header.seq, fault)
+    def _refuse(self, landing: Landing, fault: Permanent) -> None:
+        """The lake will not take what waits of a table: it moves to the quarantine, or it came from there."""
+        portions = landing.give_up()
+        self._committing.active.pop(landing.record.path, None)
+        entries = [one.entry or next(iter(self._journal.read(one.offset))) for one in portions]
+        headers = [parse(entry.envelope).header for entry in entries]
+        if self._parking.holds_back(landing.place):
+            self._parking.failed(landing.place, (headers[0].epoch, headers[0].seq), fault)
+            return
+        for header, entry in zip(headers, entries, strict=True):
+            self._set_aside(landing.place, header, entry, fault)
 
-    def _park_table(self, landing: Landing, header: Header, offset: int, fault: Fault) -> None:
-        landing.park(offset)
-        self._active[landing.record.path] = landing
-        self._note_parked(header.stream, landing.record.path, header.epoch, header.seq, fault)
+    def _set_aside(self, place: Place, header: Header, entry: Entry, fault: Fault) -> None:
+        if self._parking.holds_back(place):
+            self._parking.hold(place, header, entry)
+        else:
+            self._parking.park(place, header, entry, fault)
 
-    def _park_landing(self, landing: Landing, fault: Fault) -> None:
-        first = landing.waiting[0]
-        epoch, seq = int(first.app.rpartition("/")[2]), first.seq
-        landing.park()
-        self._note_parked(landing.record.stream, landing.record.path, epoch, seq, fault)
+    def _passes_by(self, landing: Landing, header: Header, entry: Entry) -> bool:
+        """Whether this does not land now: the table has it, somebody gave it up, or it must wait behind another."""
+        if self._holds(landing, header) or self._parking.is_dropped(landing.place, header):
+            return True
+        if self._parking.holds_back(landing.place, header) and self._shelf != landing.place:
+            self._parking.hold(landing.place, header, entry)
+            return True
+        return False
 
-    def _note_parked(self, stream: Stream, path: str, epoch: int, seq: int, fault: Fault) -> None:
-        log.error("parked %s %s at %d/%d: %s", stream, path, epoch, seq, fault)
-        self._ledger.park(Parked(stream, path, fault.code, fault.what, epoch, seq, self._wall()))
+    def inner(self, entry: Entry) -> bytes:
+        envelope = parse(entry.envelope)
+        return open_inner(envelope, self._suites[envelope.header.suite], self._opener)
+
+    def land_again(self, place: Place, entry: Entry) -> None:
+        self._shelf = place
+        try:
+            self._land(parse(entry.envelope).header, self.inner(entry), entry)
+        finally:
+            self._shelf = None
+        if self._committing.full:
+            self.settle(place)
+
+    def settle(self, place: Place) -> bool:
+        stream, path = place
+        for landing in list(self._committing.active.values()):
+            if landing.record.stream == stream and path in ("", landing.record.path):
+                self._committing.commit_or_refuse(landing)
+        return path != "" or not any(
+            of == stream and offset == NOWHERE for (of, _), (_, offset) in self._unfinished.items()
+        )
 
     # low water
 
@@ -358,21 +367,17 @@ class Lander:
             return
         self._marks_saved = now
         marks = dict.fromkeys(self._low_water, self.position)
-        for landing in self._active.values():
+        for landing in self._committing.active.values():
             if landing.first_offset is not None:
                 stream = landing.record.stream
                 marks[stream] = min(marks[stream], landing.first_offset)
         for (stream, _), (_, offset) in self._unfinished.items():
-            marks[stream] = min(marks[stream], offset)
-        for stream, offset in self._parked_streams.items():
-            marks[stream] = min(marks[stream], offset)
+            if offset != NOWHERE:
+                marks[stream] = min(marks[stream], offset)
+        for stream in marks:
+            if (unsafe := self._quarantine.first_unsafe(stream)) is not None:
+                marks[stream] = min(marks[stream], unsafe)
         changed = {s: m for s, m in marks.items() if m > self._low_water[s]}
         if changed:
             self._ledger.save_low_water(changed)
             self._low_water |= changed
-
-    def _pending_bytes(self) -> int:
-        return sum(one.bytes for one in self._active.values())
-
-    def _has_pending(self) -> bool:
-        return any(one.rows for one in self._active.values())

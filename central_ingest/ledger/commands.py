@@ -6,6 +6,7 @@ The command line writes commands in, the daemon sends them and writes answers do
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,14 @@ class CommandRecord:
         if now > self.expires:
             return "expired"
         return "waiting" if self.sent is None else "sent"
+
+
+def new_command(
+    stream: Stream, agent: str, name: str, table: str | None, who: str, now: int, lifetime: int
+) -> CommandRecord:
+    """`lifetime` in microseconds."""
+    arguments = {"source": stream.source} | ({} if table is None else {"table": table})
+    return CommandRecord(secrets.token_hex(16), agent, stream, name, arguments, who, now, now + lifetime)
 
 
 class CommandBook:

@@ -19,6 +19,7 @@ from protocol.names import Stream, TableName
 
 from . import tables as t
 from .commands import CommandBook
+from .quarantine import QuarantineBook
 from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
 
 __all__ = [
@@ -36,6 +37,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self.commands = CommandBook(engine)
+        self.quarantine = QuarantineBook(engine)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:

@@ -5,7 +5,17 @@ Times are UTC microseconds. Hashes and keys are raw bytes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -154,3 +164,59 @@ command = Table(
 )
 """What was asked of agents. `arguments` and `facts` are JSON objects of text; `sent`: when first; once `answered`, a
 `code` says why it was not done."""
+
+held = Table(
+    "held",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("last_epoch", BigInteger, nullable=False, default=0),
+    Column("last_seq", BigInteger, nullable=False, default=0),
+    Column("envelopes", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    Column("end", BigInteger, nullable=False, default=0),
+    UniqueConstraint("site", "source", "path"),
+    sqlite_autoincrement=True,
+)
+"""What the quarantine holds of each line of `parked`, up to the offset `end` of its own journal."""
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("last_epoch", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("envelopes", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("rows", BigInteger),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("command", Text),
+    Column("healed", BigInteger),
+)
+"""What was dropped: versions from (epoch, seq) to (last_epoch, last_seq) of the table at `path`, of every table of the
+stream where `path` is empty. `rows` is null where nobody can count them; `healed`: when nothing before it counted
+any more."""
+
+quarantine_request = Table(
+    "quarantine_request",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("held", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("finished", BigInteger),
+    Column("code", Text),
+    Column("reason", Text),
+)
+"""What the command line asks of the lander: retry or drop. Once `finished`, a `code` says why it was not done."""

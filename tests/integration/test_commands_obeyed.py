@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from central_ingest import control as central
+from central_ingest.ledger.commands import new_command
 from edge_agent.batching import Seal
 from edge_agent.capture.index import IndexFiles
 from edge_agent.capture.runner import Runner
@@ -138,7 +139,7 @@ async def test_commands_are_obeyed_once_over_a_faulty_link_and_across_a_restart(
     edge = Edge(tmp_path / "edge", broker, hospital)
 
     def ask(name: str, table: str | None = None) -> str:
-        record = central.new_command(STREAM, edge.identity.agent, name, table, "wang", wall(), LIFETIME)
+        record = new_command(STREAM, edge.identity.agent, name, table, "wang", wall(), LIFETIME)
         centre.ledger.commands.add(record)
         return record.id
 

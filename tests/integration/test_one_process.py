@@ -31,6 +31,7 @@ from central_ingest.landing.objects import Objects
 from central_ingest.landing.replay import replay
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
+from central_ingest.quarantine import MemoryShelves, Quarantine
 from central_ingest.receipts import Credit, Receipts
 from central_ingest.receiver import CentreVoice, Receiver
 from central_ingest.reception import Reception
@@ -102,6 +103,8 @@ class Centre:
             metrics=metrics,
             rhythm=Rhythm(0.05, 0.1),
             pending_bytes_max=64 << 20,
+            quarantine=Quarantine(self.ledger.quarantine, MemoryShelves()),
+            quarantine_bytes_max=1 << 30,
             now=time.monotonic,
             wall=wall,
         )

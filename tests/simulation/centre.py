@@ -32,6 +32,7 @@ from central_ingest.landing.lander import Lander
 from central_ingest.landing.objects import Objects
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
+from central_ingest.quarantine import FileShelves, Quarantine
 from central_ingest.receipts import Credit, Receipts
 from central_ingest.receiver import CentreVoice, Receiver
 from central_ingest.reception import Reception
@@ -240,6 +241,8 @@ class Centre(Machine):
             metrics=metrics,
             rhythm=Rhythm(0.25, 2.0),
             pending_bytes_max=256 << 10,
+            quarantine=Quarantine(ledger.quarantine, FileShelves(self.root / "quarantine")),
+            quarantine_bytes_max=1 << 30,
             now=loop().time,
             wall=self._wall,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from central_ingest.keystore import KeyStore
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Txn
 from central_ingest.landing.rows import batch_rows, stamp_landed
+from central_ingest.ledger.commands import new_command
 from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Ledger, TableRecord
+from central_ingest.ledger.quarantine import Gap
 from protocol.batch import decode_batch, encode_batch
 from protocol.change import KEY
 from protocol.enrolment import Token
@@ -332,6 +335,78 @@ def test_a_command_that_reaches_nobody_is_not_given(
     ledger = held.ledger()
     assert ledger.commands.all() == []
     ledger.close()
+
+
+@pytest.fixture
+def parked(landed: Shell) -> Shell:
+    """The landed table is parked under number 1, a stream under 2."""
+    ledger = landed.ledger()
+    path = ledger.lake_tables()[0].path
+    for place in (path, ""):
+        held = ledger.quarantine.park(STREAM, place, "GC-5006", "rows [/b] of a batch", (1, 7), 5)
+        ledger.quarantine.note([replace(held, last=(2, 3), envelopes=4, bytes=5_000)])
+    ledger.close()
+    return landed
+
+
+def test_quarantine_lists_and_shows_facts_and_what_to_do(parked: Shell) -> None:
+    assert parked.on("quarantine", "list") == 0
+    for part in ("1  h1/his", "rows [/b] of a batch", "1/7 – 2/3", "whole stream", "quarantine list"):
+        assert part in parked.out
+    assert parked.on("quarantine", "show", "1", "--json") == 0
+    said = json.loads(parked.out)
+    assert (said["first"], said["envelopes"], said["code"]) == ({"epoch": 1, "seq": 7}, 4, "GC-5006")
+    assert parked.on("quarantine", "show", "2") == 0
+    assert parked.on("quarantine", "show", "9") == 78
+    assert "GC-6020" in parked.err
+    assert parked.on("quarantine", "refused") == 0
+    assert "none" in parked.out
+
+
+def test_what_is_asked_without_a_daemon_waits_for_it(parked: Shell) -> None:
+    assert parked.on("quarantine", "retry", "--all") == 1
+    assert parked.out.count("at its next start") == 2
+    assert parked.on("quarantine", "drop", "2", "--json") == 1
+    (said,) = json.loads(parked.out)
+    assert (said["number"], said["what"], said["state"]) == (2, "drop", "at the next start")
+    ledger = parked.ledger()
+    assert [(r.held, r.what) for r in ledger.quarantine.open_requests()] == [
+        (1, "retry"),
+        (2, "retry"),
+        (2, "drop"),
+    ]
+    assert [what for _, _, what in ledger.audits()][-1] == "quarantine drop 2: asked for"
+    ledger.close()
+    for arguments in (("retry",), ("retry", "1", "--all"), ("drop",)):
+        assert parked.on("quarantine", *arguments) == 64
+    assert parked.on("quarantine", "retry", "9") == 78
+
+
+def test_a_gap_is_shown_until_it_is_healed_and_warned_of_in_queries(parked: Shell) -> None:
+    ledger = parked.ledger()
+    held = ledger.quarantine.held()[0]
+    order = new_command(STREAM, "a" * 32, "snapshot", "db.visits", "wang", 1, 1)
+    gap = Gap(STREAM, held.path, (1, 7), (2, 3), 4, 5_000, None, "GC-5006", "x", "wang", 9, order.id)
+    (kept,) = ledger.quarantine.drop(held, [gap], order, 9)
+    ledger.commands.answer(order.id, "a" * 32, 3, done=False, code="GC-4012", facts={})
+    ledger.close()
+    assert parked.on("quarantine", "list") == 0
+    assert "edge-agent snapshot" in parked.out
+    assert "GC-4012" in parked.out
+    assert parked.on("tables") == 0
+    assert "INCOMPLETE" in parked.out
+    named = 'select count(*) from current."h1.his.db.visits"'
+    assert parked.on("query", named) == 0
+    assert "GC-6023" in parked.err
+    ledger = parked.ledger()
+    ledger.quarantine.heal(kept, 10)
+    ledger.close()
+    assert parked.on("quarantine", "list", "--json") == 0
+    assert json.loads(parked.out)["gaps"] == []
+    assert parked.on("quarantine", "list", "--all") == 0
+    assert "healed" in parked.out
+    assert parked.on("query", named) == 0
+    assert "GC-6023" not in parked.err
 
 
 def test_broker_config_knows_the_port_the_place_and_the_revoked(shell: Shell, tmp_path: Path) -> None:

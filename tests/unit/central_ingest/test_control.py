@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from central_ingest.control import AGAIN_MICROS, Control, new_command
-from central_ingest.ledger.commands import FACTS_CHARS_MAX, CommandRecord
+from central_ingest.control import AGAIN_MICROS, Control
+from central_ingest.ledger.commands import FACTS_CHARS_MAX, CommandRecord, new_command
 from protocol import messages
 from protocol.errors import Rejected
 from protocol.messages import Answer, Command

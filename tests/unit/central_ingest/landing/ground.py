@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from central_ingest.journal.journal import Journal
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lake import Recovery, Txn
@@ -19,6 +20,8 @@ from central_ingest.landing.memory import MemoryLake
 from central_ingest.landing.objects import Objects
 from central_ingest.ledger.ledger import Ledger, TableRecord
 from central_ingest.metrics import Metrics
+from central_ingest.quarantine import MemoryShelves, Quarantine
+from protocol.envelope import parse
 from protocol.errors import Permanent, Transient
 from protocol.keys import PrivateKey, opener
 from protocol.names import Stream, TableName
@@ -69,6 +72,23 @@ class FaultyLake(MemoryLake):
             raise Transient("GC-6005", path=path, reason="ordered")
 
 
+class FullShelves(MemoryShelves):
+    """While `full`, no shelf takes anything."""
+
+    full = False
+
+    def open(self, number: int) -> Journal:
+        journal = super().open(number)
+        self.stores[number].full = self.full
+        return journal
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if name == "full":
+            for store in self.stores.values():
+                store.full = self.full
+
+
 class Ground:
     def __init__(self, root: Path, pending_bytes_max: int = 1 << 20) -> None:
         self.store = MemoryStore()
@@ -77,6 +97,8 @@ class Ground:
         self.ledger: Ledger = memory_ledger()
         self.objects = Objects(root)
         self.metrics = Metrics()
+        self.shelves = FullShelves()
+        self.quarantine_bytes_max = 1 << 30
         self.clock = 0.0
         self.keys: tuple[PrivateKey, ...] = (SITE_KEY,)
         self.offsets: list[int] = []
@@ -103,6 +125,8 @@ class Ground:
             metrics=self.metrics,
             rhythm=Rhythm(0.25, 2.0),
             pending_bytes_max=self._pending_bytes_max,
+            quarantine=Quarantine(self.ledger.quarantine, self.shelves),
+            quarantine_bytes_max=self.quarantine_bytes_max,
             now=lambda: self.clock,
             wall=lambda: RECEIVED + int(self.clock * 1e6),
         )
@@ -116,6 +140,15 @@ class Ground:
             self.clock += 10.0
         self.clock += 10.0
         self.lander.step(everything=True)
+
+    def ask(self, what: str, who: str = "wang") -> None:
+        """Retry or drop everything that is parked."""
+        for held in self.ledger.quarantine.held():
+            self.ledger.quarantine.ask(held.id, what, who, 1)
+
+    def retry(self) -> None:
+        self.ask("retry")
+        self.land()
 
     def all_keys(self) -> None:
         self.keys = (SITE_KEY, LOST_KEY)
@@ -136,6 +169,15 @@ class Ground:
 
     def low_water(self, stream: Stream) -> int:
         return next(r.low_water for r in self.ledger.streams() if r.stream == stream)
+
+    def set_aside(self, stream: Stream) -> set[tuple[int, int]]:
+        """(epoch, sequence) of what the quarantine has of a stream on its disk."""
+        found = set()
+        for held in self.ledger.quarantine.held():
+            if held.stream == stream and held.id in self.shelves.stores:
+                headers = [parse(e.envelope).header for e in self.shelves.stores[held.id].entries]
+                found |= {(header.epoch, header.seq) for header in headers}
+        return found
 
     def parked(self) -> dict[tuple[Stream, str], str]:
         return {(p.stream, p.path): p.code for p in self.ledger.parked()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
+from central_ingest.journal.journal import Entry
 from central_ingest.landing.catalogue import Catalogue, Landing, Portion, app_of
 from central_ingest.landing.lake import Txn
 from central_ingest.ledger.ledger import TableRecord
@@ -83,17 +86,15 @@ def test_what_the_lake_holds_waits_no_longer() -> None:
     assert (one.rows, one.bytes, one.first_offset, one.txns) == (0, 0, None, {})
 
 
-def test_a_parked_landing_holds_the_oldest_offset() -> None:
+def test_what_came_out_of_the_quarantine_holds_no_offset() -> None:
     one = landing()
-    one.add(portion("s/1", 1, 100), now=1.0)
-    one.park(200)
-    assert (one.parked, one.first_offset, one.rows) == (True, 100, 1)
-    one.settle({"s/1": 1})
-    assert (one.parked, one.first_offset) == (True, 200)
-    other = landing()
-    other.add(portion("s/1", 1, 100), now=1.0)
-    other.park()
-    assert (other.parked, other.first_offset, other.rows, other.txns) == (True, 100, 0, {})
+    kept = replace(portion("s/1", 1, -1), entry=Entry(-1, 5, b"envelope"))
+    one.add(kept, now=1.0)
+    assert one.first_offset is None
+    one.add(portion("s/1", 2, 100), now=1.0)
+    assert one.first_offset == 100
+    assert [p.seq for p in one.give_up()] == [1, 2]
+    assert (one.rows, one.bytes, one.txns, one.first_offset) == (0, 0, {}, None)
 
 
 def test_an_app_is_a_stream_in_an_epoch() -> None:
