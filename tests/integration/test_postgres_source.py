@@ -5,6 +5,7 @@ The reference is built from the server's own `format('%s', …)` of each value, 
 
 from __future__ import annotations
 
+import contextlib
 import string
 import struct
 from collections import Counter
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -556,3 +558,30 @@ def test_a_refused_account_is_an_outage(server: PostgresServer, database: str, w
     assert (type(fault), fault.code) == (Transient, code)
     _unseen(fault)
     source.close()
+
+
+@pytest.fixture
+def foreign(server: PostgresServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database that speaks another character set than we do."""
+    encoding, default = request.param
+    name = f"foreign {encoding}"
+    server.run(
+        f"CREATE DATABASE {server.quoted(name)} ENCODING '{encoding}' TEMPLATE template0",
+        f"ALTER DATABASE {server.quoted(name)} SET client_encoding = '{default}'",
+    )
+    yield name
+    server.run(server.drop_database(name))
+
+
+@pytest.mark.parametrize(
+    "foreign", [("EUC_CN", "EUC_CN"), ("SQL_ASCII", "SQL_ASCII"), ("UTF8", "GBK")], indirect=True
+)
+def test_names_and_keys_are_chinese_whatever_the_server_speaks(server: PostgresServer, foreign: str) -> None:
+    with contextlib.closing(server.connect(foreign)) as connection, connection.cursor() as cursor:
+        connection.set_client_encoding("UTF8")
+        cursor.execute('CREATE TABLE "病人"("姓名" text PRIMARY KEY)')
+        cursor.execute('INSERT INTO "病人" VALUES(%s), (%s), (%s)', ("张\\'", "李", "王"))
+    with contextlib.closing(SqlSource("his", server.url(foreign))) as source:
+        assert [str(info.name) for info in source.inventory()] == [f"{foreign}.public.病人"]
+        rows = _read(source, TableName(foreign, "public", "病人"), 1)
+    assert Counter(rows) == Counter(encode_rows([pa.array(["张\\'", "李", "王"])]))

@@ -46,7 +46,6 @@ VERSION_MIN = 110_000
 """Older servers have neither `relispartition` nor `indnkeyatts`."""
 
 _SESSION = """
-SET client_encoding = 'UTF8';
 SET default_transaction_read_only = on;
 SET row_security = off;
 SET lock_timeout = '2s';
@@ -262,6 +261,8 @@ class Postgres(Dialect):
     def prepare(self, connection: Any, seconds: float) -> None:
         self._seconds = seconds
         connection.autocommit = True
+        # By SET alone psycopg2 would go on in the server's default, GBK perhaps, with parameters and with names.
+        connection.set_client_encoding("UTF8")
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
             cursor.execute(f"{_SESSION}SET statement_timeout = {round(seconds * 1_000)}")
