@@ -26,9 +26,17 @@ from edge_agent.sources.source import Rows
 BLOCK_BYTES = 512 * 1024
 """Rows handed over at once; with one block waiting, three of them, or three rows, are in memory at most."""
 
+TAKE_BYTES_MAX = 4 * 1024 * 1024
+"""What is taken at once has no further block behind so much."""
+
 _BEGIN = "SAVEPOINT guicang; SET LOCAL statement_timeout = 0"
 _END = "ROLLBACK TO SAVEPOINT guicang"
-
+_CANCEL = """
+SELECT pg_catalog.pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+WHERE a.pid = %s AND a.usename = current_user
+    AND a.application_name = pg_catalog.current_setting('application_name')
+"""
+"""Ours alone: a server that was restarted, or another one, may have somebody else's process of that number."""
 
 CANCEL_SECONDS_MAX = 5
 """How long a server may take to hear that a statement is to end."""
@@ -90,12 +98,15 @@ class CopyStream:
     # On the reader's.
 
     def take(self, count: int) -> Rows:
-        while len(self._pending) < count and not self._ended:
-            self._receive()
+        held = sum(map(len, self._pending))
+        # Rows may become a thousand times as long as those before, by which the caller reckons.
+        while len(self._pending) < count and held < TAKE_BYTES_MAX and not self._ended:
+            held += self._receive()
         rows, self._pending = self._pending[:count], self._pending[count:]
         return self._layout.columns(parse(rows, len(self._layout.names)), len(rows))
 
-    def _receive(self) -> None:
+    def _receive(self) -> int:
+        """Bytes that came."""
         try:
             block = self._handover.get(timeout=self._seconds)
         except Empty:
@@ -103,17 +114,18 @@ class CopyStream:
             block = self._handover.get()
         if block is not None:
             self._pending += block
-            return
+            return sum(map(len, block))
         self._ended = True
         if self._error is not None:
             raise self._error
+        return 0
 
     def _cancel(self) -> None:
         """End the statement; its connection too, where the server does not even hear of it in time."""
         if self._cut:
             return
         heard = threading.Event()
-        asking = threading.Thread(target=_ask_to_cancel, args=(self._connection, heard), daemon=True)
+        asking = threading.Thread(target=ask_to_cancel, args=(self._connection, heard), daemon=True)
         asking.start()
         asking.join(CANCEL_SECONDS_MAX)
         if not heard.is_set():
@@ -135,7 +147,7 @@ class CopyStream:
             self._connection.close()
 
 
-def _ask_to_cancel(connection: Any, heard: threading.Event) -> None:
+def ask_to_cancel(connection: Any, heard: threading.Event) -> None:
     """By a session of its own. The driver's own `cancel` keeps all threads of the process waiting for the server's
     answer, for ever where the line carries nothing (measured, psycopg2 2.9)."""
     import psycopg2
@@ -145,8 +157,9 @@ def _ask_to_cancel(connection: Any, heard: threading.Event) -> None:
         with contextlib.closing(psycopg2.connect(**place, password=connection.info.password)) as other:
             other.autocommit = True
             with other.cursor() as cursor:
-                cursor.execute("SELECT pg_catalog.pg_cancel_backend(%s)", (connection.info.backend_pid,))
-                heard.set()
+                cursor.execute(_CANCEL, (connection.info.backend_pid,))
+                if cursor.fetchall():
+                    heard.set()
 
 
 def cut(connection: Any) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import string
 import struct
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -20,6 +22,9 @@ from hypothesis import strategies as st
 from psycopg2.errors import ReadOnlySqlTransaction
 from sqlalchemy import make_url
 
+from edge_agent.sources.columns import Carrier, Layout
+from edge_agent.sources.copying import TAKE_BYTES_MAX, ask_to_cancel
+from edge_agent.sources.dialects.dialect import select_whole
 from edge_agent.sources.dialects.postgres import Postgres
 from edge_agent.sources.source import PageLimits, Rows, Way
 from edge_agent.sources.sql import SqlSource
@@ -585,3 +590,55 @@ def test_names_and_keys_are_chinese_whatever_the_server_speaks(server: PostgresS
         assert [str(info.name) for info in source.inventory()] == [f"{foreign}.public.病人"]
         rows = _read(source, TableName(foreign, "public", "病人"), 1)
     assert Counter(rows) == Counter(encode_rows([pa.array(["张\\'", "李", "王"])]))
+
+
+def test_rows_that_grow_a_thousandfold_do_not_come_all_at_once(
+    source: SqlSource, database: str, run: Callable[..., None]
+) -> None:
+    run(
+        "DROP TABLE IF EXISTS visit",
+        "CREATE TABLE visit(id int PRIMARY KEY, image text)",
+        "INSERT INTO visit SELECT i, CASE WHEN i > 5000 THEN repeat('x', 100000) END"
+        " FROM generate_series(1, 5400) i",
+    )
+    schema = source.describe(TableName(database, "public", "visit"))
+    layout = Layout(("id", "image"), (pa.int32(), pa.string()), (Carrier.SPELT,) * 2)
+    sizes, rows = [], 0
+    with source._reading(schema.table) as reading:
+        query = select_whole(source._dialect, schema.table, schema.columns)
+        with reading.stream(f"{query} ORDER BY id", (), layout) as take:
+            while (piece := take(5_000)).count:
+                sizes.append(piece.nbytes)
+                rows += piece.count
+    assert rows == 5_400
+    assert max(sizes) < 2 * TAKE_BYTES_MAX
+
+
+def test_only_our_own_statements_are_cancelled(server: PostgresServer, database: str) -> None:
+    """The server's process of that number may be the hospital's by now, under the account that we use too."""
+    ours, theirs = (Postgres().connect(make_url(server.url(database))) for _ in range(2))
+    with theirs.cursor() as cursor:
+        cursor.execute("SET application_name = 'the hospital'; SELECT pg_backend_pid()")
+        reused = cursor.fetchone()[0]
+    place = SimpleNamespace(dsn_parameters=ours.info.dsn_parameters, password=PASSWORD, backend_pid=reused)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with theirs.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(1)")
+        except BaseException as error:
+            errors.append(error)
+
+    working = threading.Thread(target=work)
+    working.start()
+    busy = f"SELECT 1 FROM pg_stat_activity WHERE pid = {reused} AND query LIKE '%pg_sleep%'"
+    while not server.rows(busy, database):
+        pass
+    heard = threading.Event()
+    ask_to_cancel(SimpleNamespace(info=place), heard)
+    working.join()
+    assert not errors
+    assert not heard.is_set()
+    ours.close()
+    theirs.close()
