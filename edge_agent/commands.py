@@ -17,13 +17,14 @@ from rich.markup import escape
 from protocol import VERSION
 from protocol.enrolment import Token
 from protocol.errors import Fault, Permanent, Rejected
+from protocol.schema import TableSchema
 
 from . import config as configuration
 from . import control, platform, sample
 from .config import Config
 from .identity import StateDir
 from .sources.registry import open_source
-from .sources.settings import SqlSettings
+from .sources.settings import SqlSettings, TableSettings
 from .sources.source import Source, TableInfo, Way
 
 EX_USAGE, EX_CONFIG = 64, 78
@@ -264,7 +265,7 @@ def _check(loaded: Config, slug: str) -> list[dict[str, Any]]:
                 "table": str(info.name),
                 "included": is_included(settings, info.name),
                 "rows_estimate": info.rows_estimate,
-                **_way(source, info),
+                **_way(source, info, settings.of(str(info.name))),
             }
             for info in infos
         ]
@@ -288,20 +289,46 @@ def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
     }
 
 
-def _way(source: Source, info: TableInfo) -> dict[str, Any]:
+def _way(source: Source, info: TableInfo, of: TableSettings) -> dict[str, Any]:
     try:
         schema = source.describe(info.name)
         ranges = source.way(schema) is Way.RANGES
         guarantee = "found at the next scan" if schema.key else "multiset, found at the next scan"
         way = "diff by key ranges" if ranges else "diff of the whole"
-        return {"way": way, "key": list(schema.key), "guarantee": guarantee, "fault": None}
+        return {
+            "way": way,
+            "key": list(schema.key),
+            "guarantee": guarantee,
+            "fault": None,
+            "follows": _follows(schema, of),
+        }
     except Fault as fault:
-        return {"way": None, "key": [], "guarantee": None, "fault": f"{fault.code} {fault.what}"}
+        said = f"{fault.code} {fault.what}"
+        return {"way": None, "key": [], "guarantee": None, "fault": said, "follows": []}
+
+
+def _follows(schema: TableSchema, of: TableSettings) -> list[dict[str, Any]]:
+    """The ways beside the scans that are set, and what would keep one from working."""
+    from .capture.polling import followed
+
+    said: list[dict[str, Any]] = []
+    for way, column in (("cursor", of.cursor), ("window", of.window)):
+        if column is None:
+            continue
+        one: dict[str, Any] = {"way": way, "column": column, "fault": None}
+        try:
+            followed(schema, column, way)
+        except Fault as fault:
+            one["fault"] = f"{fault.code} {fault.what}"
+        said.append(one)
+    return said
 
 
 def _print_check(facts: list[dict[str, Any]]) -> None:
     """One line a table, never cut: a long name stays whole."""
     words = {
+        "cursor": "发现游标有变化的行，不发现删除 rows whose cursor moved, no deletions",
+        "window": "发现窗口内的增、改、删 all changes in the window; 其余靠扫描 scans find the rest",
         "diff by key ranges": "按主键分段比对 diff by key ranges",
         "diff of the whole": "整表比对 diff of the whole",
         "found at the next scan": "下次扫描发现 found at the next scan",
@@ -320,3 +347,7 @@ def _print_check(facts: list[dict[str, Any]]) -> None:
         else:
             way, guarantee = words[one["way"]], words[one["guarantee"]]
             console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)
+        for follow in one.get("follows", ()):
+            text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
+            fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
+            console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)

@@ -29,6 +29,20 @@ from .scan import ScanSettings
 from .writer import StreamWriter
 
 
+def followed(schema: TableSchema, name: str, way: str) -> Column:
+    """The column of that name, which `cursor` or `window` is to follow. Raises Rejected GC-2020/2021/2022."""
+    table = str(schema.table)
+    found = next((c for c in schema.columns if c.name == name), None)
+    if found is None:
+        raise Rejected("GC-2020", table=table, column=name, way=way)
+    if not schema.key:
+        raise Rejected("GC-2022", table=table, way=way)
+    if kind_of(found) is None:
+        source_type = found.source_type or str(found.wire)
+        raise Rejected("GC-2021", table=table, column=name, way=way, type=source_type)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Follower:
     """What following a column of one table needs."""
@@ -45,17 +59,7 @@ class Follower:
     def column(self, way: str) -> Column:
         """The column that the operator set for this way. Raises Rejected GC-2020/2021/2022."""
         name = (self.table.cursor if way == "cursor" else self.table.window) or ""
-        table = str(self.schema.table)
-        found = next((c for c in self.schema.columns if c.name == name), None)
-        if found is None:
-            raise Rejected("GC-2020", table=table, column=name, way=way)
-        if not self.schema.key:
-            raise Rejected("GC-2022", table=table, way=way)
-        if kind_of(found) is None:
-            raise Rejected(
-                "GC-2021", table=table, column=name, way=way, type=found.source_type or str(found.wire)
-            )
-        return found
+        return followed(self.schema, name, way)
 
     def latest(self, column: Column, way: str) -> tuple[bytes, Place | None]:
         """The greatest value there is. Raises Rejected GC-2024 where it is text that spells no time."""

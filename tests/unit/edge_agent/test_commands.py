@@ -109,6 +109,22 @@ def test_check_says_which_way_and_what_it_guarantees(config: Path, ran: Ran) -> 
     assert "按主键分段比对 diff by key ranges" in out
 
 
+def test_check_says_what_a_table_follows_and_what_it_cannot(config: Path, ran: Ran) -> None:
+    lines = ['[sources.his.tables."门诊[/明细]"]', 'cursor = "id"', 'window = "nowhere"', "window_days = 3"]
+    config.write_text("\n".join([config.read_text("utf-8"), *lines, ""]), "utf-8")
+    code, out, _ = ran("check", "--json", "--config", str(config))
+    assert code == 0
+    facts = {one["table"]: one["follows"] for one in json.loads(out)}
+    cursor, window = facts["门诊[/明细]"]
+    assert (cursor["way"], cursor["column"], cursor["fault"]) == ("cursor", "id", None)
+    assert (window["way"], window["fault"].partition(" ")[0]) == ("window", "GC-2020")
+    assert facts["log"] == []
+    code, out, _ = ran("check", "--config", str(config))
+    assert code == 0
+    assert "cursor id · 发现游标有变化的行，不发现删除" in out
+    assert "GC-2020" in out
+
+
 def test_check_points_at_a_pattern_that_fits_nothing(config: Path, ran: Ran) -> None:
     config.write_text(
         config.read_text("utf-8").replace('include = ["log"]', 'include = ["log", "lgo*"]'), "utf-8"
