@@ -162,14 +162,14 @@ def test_a_drop_is_recorded_and_orders_a_snapshot_and_the_table_goes_on(
         f"command snapshot h1/his db.visits to {sender.agent}",
         f"quarantine drop 1 h1/his {gap.path}",
     ]
-    ground.write(batch(sender, 5))
-    ground.land()
-    assert (ground.parked(), visits(ground)) == ({}, [(1, 2, 0), (1, 5, 0)])
     ground.ledger.save_low_water({STREAM: 0})  # all of the journal is read once more
     ground.ledger.save_schema(STRANGE.fingerprint, STRANGE.content)
     ground.start()
     ground.land()
-    assert visits(ground) == [(1, 2, 0), (1, 5, 0)], "what was given up stays so"
+    assert visits(ground) == [(1, 2, 0)], "what was given up stays so"
+    ground.write(batch(sender, 5))
+    ground.land()
+    assert (ground.parked(), visits(ground)) == ({}, [(1, 2, 0), (1, 5, 0)])
 
 
 def test_a_gap_is_healed_by_a_whole_snapshot_that_began_behind_it(ground: Ground, sender: Sender) -> None:
