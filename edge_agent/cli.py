@@ -18,6 +18,8 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         sys.exit(code)
+    # Arrow's own allocator keeps what a snapshot needed; the system's gives it back (`platform.return_memory`).
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from .commands import run
 
     run()

@@ -22,6 +22,7 @@ from protocol.names import Stream, TableName
 
 from ..batching import Seal
 from ..orders import Orders
+from ..platform import return_memory
 from ..sources.settings import FilesSettings, SqlSettings
 from ..sources.source import Source
 from ..spool.records import Scan as ScanRecord
@@ -150,6 +151,7 @@ class Runner:
         while True:
             self._wake.clear()
             failures = 0 if await self.attempt() else failures + 1
+            await asyncio.to_thread(return_memory)
             pause = retry_seconds(failures) if failures else self._idle_seconds
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
