@@ -34,7 +34,12 @@ class Stage:
         self._port = broker_port or _free_port()
 
     def set_up(self, database: Path, folder: Path) -> None:
-        """What the two operators type, up to the moment when the agent may run."""
+        """A database and a folder of exported files."""
+        self.found(f"sqlite:///{database}", _exports(folder))
+
+    def found(self, url: str, other_sources: str) -> None:
+        """What the two operators type, up to the moment when the agent may run. `url` is the database `his`;
+        `other_sources` stand below it in the agent's configuration."""
         self.central("init", "--data-dir", str(self.data_dir))
         _edit(self.centre_config, "[broker]", f'url = "mqtt://127.0.0.1:{self._port}"')
         if self._embedded:
@@ -44,12 +49,12 @@ class Stage:
         self.agent(
             "init",
             *("--state-dir", str(self.root / "edge"), "--source", "his", "--name", "门诊信息系统"),
-            *("--url", f"sqlite:///{database}", "--include", "*"),
+            *("--url", url, "--include", "*"),
         )
         for setting in ("scan_interval_seconds = 0.5", "duty_share_max = 0.8"):
             _edit(self.agent_config, "[sources.his]", setting)
         with self.agent_config.open("a", encoding="utf-8") as file:
-            file.write(_exports(folder))
+            file.write(other_sources)
         self.agent("enrol", token)
 
     def start_centre(self) -> None:

@@ -64,12 +64,13 @@ _COLUMNS = """
 SELECT t.table_schema, t.table_name, t.table_rows, c.column_name, c.column_type, c.is_nullable,
     c.character_set_name
 FROM information_schema.tables t
-JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name
-    AND BINARY c.table_schema = BINARY t.table_schema AND BINARY c.table_name = BINARY t.table_name
+JOIN information_schema.columns c
+    ON BINARY c.table_schema = BINARY t.table_schema AND BINARY c.table_name = BINARY t.table_name
 WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
     AND t.table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')
     AND (DATABASE() IS NULL OR t.table_schema = DATABASE())
 """
+# Were the names also joined as they are, MariaDB would look through all databases for one table's columns.
 _COLUMNS_ORDER = " ORDER BY BINARY t.table_schema, BINARY t.table_name, c.ordinal_position"
 _INDEXES = """
 SELECT s.table_schema, s.table_name, s.index_name, s.column_name
