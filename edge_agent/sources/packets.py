@@ -34,6 +34,10 @@ _LONG = [
 ]
 """Numbers as Arrow's: of a Python number it would find out the type each time, which takes longer than the sum."""
 
+TAKE_BYTES_MAX = 4 * 1024 * 1024
+"""What is taken at once has no further row behind so much: rows may become a thousand times as long as those before,
+and an array of bytes ends at 2 GiB."""
+
 _PADDING = bytes(8)
 """Behind the last row, so that lengths of any width can be read of every value."""
 
@@ -56,11 +60,12 @@ class Packets:
         """The payload that ended the result, if that was an error."""
 
     def take(self, count: int) -> list[pa.Array]:
-        """The values of at most `count` further rows, a binary array a column; empty ones at the end."""
+        """The values of at most `count` further rows, of fewer where they are long: a binary array a column; empty
+        ones at the end."""
         starts: list[int] = []
         ends: list[int] = []
         end = 0
-        while len(starts) < count and not self.ended:
+        while len(starts) < count and end < TAKE_BYTES_MAX and not self.ended:
             start, following, length = self._packet(end)
             if length == _CONTINUED:
                 if not starts:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.sources.packets import Packets, Torn
+from edge_agent.sources.packets import TAKE_BYTES_MAX, Packets, Torn
 
 Row = Sequence[bytes | None]
 
@@ -88,6 +88,19 @@ def test_a_row_of_many_packets(extra: int) -> None:
     rows: list[list[bytes | None]] = [[b"a", None], [long, b"b"], [None, b"c" * 70_000], [b"d", b""]]
     packets = Packets(_received(_line([*_payloads(rows), END]), 1 << 20), 2, 7)
     assert _read(packets, 2, 3) == rows
+
+
+def test_rows_that_grow_a_thousandfold_do_not_come_all_at_once() -> None:
+    short: Row = (b"a", b"b")
+    long: Row = (b"a", bytes(100_000))
+    rows = [short] * 100 + [long] * 100
+    packets = Packets(_received(_line([*_payloads(rows), END]), 1 << 20), 2, 7)
+    sizes, found = [], 0
+    while len((columns := packets.take(5_000))[0]):
+        sizes.append(sum(column.nbytes for column in columns))
+        found += len(columns[0])
+    assert found == len(rows)
+    assert max(sizes) < TAKE_BYTES_MAX + 200_000
 
 
 def test_an_error_ends_the_rows() -> None:
