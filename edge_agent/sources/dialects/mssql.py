@@ -226,6 +226,8 @@ class Mssql(Dialect):
 
     def comparable(self, column: Column) -> bool:
         kind = word(column)
+        if column.source_type.endswith("(max)"):
+            return False  # a value may be longer than a parameter, which would be cut
         if kind in _TEXTS:
             # Of text under a foreign label only the label's own code page leads back to the bytes.
             ours = self._charset is None or column.meta[COLLATED].startswith("1252 ")

@@ -22,7 +22,7 @@ from edge_agent.sources.dialects.mssql import (
     isolation,
     spoken,
 )
-from edge_agent.sources.dialects.mssql_catalogue import read_catalogue
+from edge_agent.sources.dialects.mssql_catalogue import CHARSET, COLLATED, read_catalogue
 from edge_agent.sources.dialects.mssql_errors import trouble_of
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent, Transient
@@ -174,7 +174,7 @@ def _in_1252(character: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("declared", "name", "comparable"),
-    [(None, "c", True), (None, "odd", False), ("gbk", "l", True), ("gbk", "c", False), (None, "nv", True)],
+    [(None, "c", True), (None, "odd", False), ("gbk", "l", True), ("gbk", "c", False), (None, "nc", True)],
 )
 def test_only_text_that_leads_back_to_its_bytes_is_a_key(
     declared: str | None, name: str, comparable: bool
@@ -182,6 +182,14 @@ def test_only_text_that_leads_back_to_its_bytes_is_a_key(
     facts = read_catalogue(mssql_answers.fetch, None, declared)
     column = next(c for f in facts for c in f.columns if c.name == name)
     assert Mssql(declared).comparable(column) == comparable
+
+
+@pytest.mark.parametrize("kind", ["varchar(max)", "nvarchar(max)", "varbinary(max)"])
+def test_what_is_longer_than_a_parameter_is_no_key(kind: str) -> None:
+    wire = pa.binary() if kind.startswith("varb") else pa.string()
+    meta = {CHARSET: "gbk", COLLATED: "936 Chinese_PRC_CI_AS"}
+    assert not Mssql().comparable(Column("c", wire, kind, meta))
+    assert Mssql().comparable(Column("c", wire, kind.replace("max", "40"), meta))
 
 
 def test_a_parameter_is_of_its_columns_own_precision() -> None:
