@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal, localcontext
 from enum import Enum
 
 import pyarrow as pa
@@ -26,7 +26,8 @@ AHEAD = DAY
 9999), and does not move the position: everything up to it would never be polled again."""
 
 _EPOCH = datetime(1970, 1, 1)
-_INT64 = (-(1 << 63), (1 << 63) - 1)
+_DIGITS = 100
+"""More than a number and a distance have together; Python's own 28 are fewer than a number may have."""
 _DAY_MIN = (date.min - date(1970, 1, 1)).days
 _TEXT_MIN = (datetime(1000, 1, 1) - _EPOCH) // timedelta(seconds=1)
 
@@ -117,7 +118,7 @@ def behind(column: Column, at: Place, distance: float) -> bytes:
     """A canonical value below all that lie at most `distance` (seconds, or numbers) before `at`."""
     kind = kind_of(column)
     if kind is Kind.NUMBER:
-        return _number(column, at.order - Decimal(repr(distance)))
+        return _number(column, at.order, distance)
     moment = int(at.order) - int(distance * 1_000_000)
     if kind is Kind.MOMENT:
         return _encoded(pa.array([max(moment - 1, _DAY_MIN * DAY)], pa.int64()).cast(column.wire))
@@ -129,14 +130,19 @@ def behind(column: Column, at: Place, distance: float) -> bytes:
     return _encoded(pa.array([(_EPOCH + timedelta(seconds=seconds)).strftime(at.form.written)]))
 
 
-def _number(column: Column, value: Decimal) -> bytes:
-    if pa.types.is_integer(column.wire):
-        whole = int(value.to_integral_value(ROUND_FLOOR)) - 1
-        return _encoded(pa.array([min(max(whole, _INT64[0]), _INT64[1])], pa.int64()))
-    step = Decimal(1).scaleb(-column.wire.scale)
-    return _encoded(
-        pa.array([(value - step).quantize(step, ROUND_FLOOR)], pa.decimal128(38, column.wire.scale))
-    )
+def _number(column: Column, at: Decimal | int, distance: float) -> bytes:
+    """No less than the column's type holds: what it does not hold a database does not compare it with."""
+    wire = column.wire
+    with localcontext(prec=_DIGITS):
+        value = at - Decimal(repr(distance))
+        if pa.types.is_integer(wire):
+            least = -1 << (wire.bit_width - 1)
+            whole = int(value.to_integral_value(ROUND_FLOOR)) - 1
+            return _encoded(pa.array([min(max(whole, least), ~least)], pa.int64()))
+        step = Decimal(1).scaleb(-wire.scale)
+        smallest = step - Decimal(10) ** (wire.precision - wire.scale)
+        exact = max(value - step, smallest).quantize(step, ROUND_FLOOR)
+    return _encoded(pa.array([exact], pa.decimal128(38, wire.scale)))
 
 
 def _encoded(values: pa.Array) -> bytes:

@@ -16,7 +16,7 @@ from edge_agent.capture.following import AHEAD, Kind, behind, clock, credible, k
 from protocol.canonical import decode, encode_rows
 from protocol.schema import Column
 
-NUMBER = Column("n", pa.int32())
+NUMBER = Column("n", pa.int64())
 AMOUNT = Column("n", pa.decimal128(20, 2))
 DATE = Column("d", pa.date32())
 LOCAL = Column("t", pa.timestamp("us"))
@@ -67,6 +67,25 @@ def test_what_can_be_followed(wire: pa.DataType, kind: Kind | None) -> None:
 def test_numbers(value: int, distance: int) -> None:
     assert bound(NUMBER, value, distance) == value - distance - 1
     assert bound(AMOUNT, Decimal(value), distance) == Decimal(value - distance) - Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("wire", "value", "distance", "expected"),
+    [
+        (pa.int16(), 5, 100_000, -(2**15)),
+        (pa.int32(), -5, 2.0**31, -(2**31)),
+        (pa.int64(), 5, 1e300, -(2**63)),
+        (pa.decimal128(38, 0), Decimal(10**37), 3, Decimal(10**37 - 4)),
+        (pa.decimal128(38, 2), Decimal(10**35), 0.5, Decimal("99999999999999999999999999999999999.49")),
+        (pa.decimal128(4, 1), Decimal(-900), 500, Decimal("-999.9")),
+        (pa.decimal128(38, 0), Decimal(5), 1e300, Decimal(1 - 10**38)),
+    ],
+    ids=str,
+)
+def test_numbers_of_any_length_have_a_bound_of_their_type(
+    wire: pa.DataType, value: Any, distance: float, expected: Any
+) -> None:
+    assert bound(Column("c", wire), value, distance) == expected
 
 
 @given(moment=moments, distance=distances)
