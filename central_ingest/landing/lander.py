@@ -192,7 +192,7 @@ class Lander:
         envelope = parse(entry.envelope)
         header = envelope.header
         place = (header.stream, "")
-        if entry.offset < self._low_water.setdefault(header.stream, entry.offset):
+        if entry.offset < self._mark_of(header.stream, entry.offset):
             return
         if self._parking.is_dropped(place, header):
             return
@@ -204,6 +204,14 @@ class Lander:
             self._land(header, inner, entry)
         except Rejected as fault:
             self._parking.park(place, header, entry, fault)
+
+    def _mark_of(self, stream: Stream, offset: int) -> int:
+        """The low-water mark. One that began since the start stands where it began, not at the first envelope that
+        is met of it: those before may have been lost."""
+        if stream not in self._low_water:
+            begun = {r.stream: r.low_water for r in self._ledger.streams()}
+            self._low_water[stream] = min(offset, begun.get(stream, offset))
+        return self._low_water[stream]
 
     def _land(self, header: Header, inner: bytes, entry: Entry) -> None:
         self._give_up_unfinished(header)

@@ -11,9 +11,10 @@ from central_ingest.journal.journal import TORN_TAIL, Damage
 from central_ingest.journal.memory import MemoryJournal
 from central_ingest.landing.holes import Holes
 from central_ingest.ledger.broken import broken_epochs
+from protocol.envelope import Kind
 from protocol.names import Stream
 
-from ..sender import OTHER_STREAM, STREAM, Sender
+from ..sender import OTHER_STREAM, STREAM, VISITS, Sender
 from .ground import Ground
 
 
@@ -69,3 +70,19 @@ def test_a_hole_is_looked_at_once_and_a_new_epoch_is_whole(ground: Ground) -> No
     journal.found += (Damage(70, 10, "rot"),)
     holes.look({})
     assert broken_epochs(ground.ledger) == {STREAM: 2, OTHER_STREAM: 4}
+
+
+def test_a_stream_that_began_since_the_start_is_hurt_by_the_loss_of_its_first_envelopes(
+    ground: Ground,
+) -> None:
+    """All that the lander ever sees of it stands behind the hole."""
+    journal = ground.journal = ground.store.writer = Rotten(ground.store)
+    ground.start()
+    late = Sender(3, Stream(STREAM.site, "late"))
+    ground.begin(late)
+    ground.write(late.send(Kind.SCHEMA, VISITS.content))
+    end = ground.write(late.send(Kind.SCHEMA, VISITS.content))
+    del ground.store.entries[0]
+    journal.found = (Damage(0, end, "rot"),)
+    ground.lander.step()
+    assert broken_epochs(ground.ledger)[late.stream] == 1
