@@ -86,6 +86,8 @@ class Parking:
         self._wall = wall
         self._retries: dict[Place, _Retry] = {}
         self._gaps: list[Gap] = []
+        self._settled: dict[Place, None] = {}
+        """Tables with a new floor, of which nobody has seen yet whether it heals them."""
         self._looked: float | None = None
 
     def load(self) -> None:
@@ -94,6 +96,7 @@ class Parking:
         self._gaps = self._book.gaps()
         for landing in self._catalogue.all():
             self.settled(landing)
+        self._heal()
 
     # while landing
 
@@ -130,7 +133,15 @@ class Parking:
 
     def settled(self, landing: Landing) -> None:
         """A mark that may lay a new floor has landed: perhaps nothing is missing any more."""
-        stream, path = landing.place
+        self._settled[landing.place] = None
+
+    def _heal(self) -> None:
+        """Where the lake cannot be read it is asked again: a table may never get another mark."""
+        for stream, path in list(self._settled):
+            self._heal_table(stream, path)
+            del self._settled[stream, path]
+
+    def _heal_table(self, stream: Stream, path: str) -> None:
         mine = [g for g in self._gaps if g.stream == stream and g.healed is None and g.path in ("", path)]
         if not mine or self._lake.schema(path) is None:
             return
@@ -154,6 +165,7 @@ class Parking:
             held = self._quarantine.held(place)
             if held is not None and held.bytes > self._bytes_max and place not in self._retries:
                 self._drop(held, LIMIT)
+        self._heal()
         return any(self._has_more(place) for place in self._retries)
 
     def _has_more(self, place: Place) -> bool:

@@ -42,6 +42,11 @@ class FaultyLake(MemoryLake):
         self.plan: list[str] = []
         self.refused: set[str] = set()
         self.broken: set[str] = set()
+        self.unreadable = False
+
+    def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+        self._fail_if(self.unreadable, path)
+        return super().read(path, columns)
 
     def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
         if path in self.refused:

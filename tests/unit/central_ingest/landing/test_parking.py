@@ -12,6 +12,7 @@ from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Parked
 from protocol.batch import MarkHeader, encode_mark
 from protocol.change import MarkKind, Op
 from protocol.envelope import Kind
+from protocol.errors import Transient
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
@@ -196,6 +197,21 @@ def test_that_a_gap_was_healed_is_found_again_after_a_kill(ground: Ground, sende
     ground.land()
     assert ground.ledger.quarantine.gaps()[0].healed is None
     ground.start()
+    assert ground.ledger.quarantine.gaps()[0].healed is not None
+
+
+def test_that_a_gap_was_healed_is_found_once_the_lake_can_be_read(ground: Ground, sender: Sender) -> None:
+    """Nothing may ever lay another floor: a table of scans has no more marks."""
+    ground.write(schema(sender), batch(sender, 2, of=STRANGE))
+    ground.land()
+    ground.ask("drop")
+    ground.land()
+    ground.write(mark(sender, BEGIN), batch(sender, 1, op=Op.READ), mark(sender, END, rows=1))
+    ground.lake.unreadable = True
+    with pytest.raises(Transient, match="GC-6005"):
+        ground.land()
+    ground.lake.unreadable = False
+    ground.land()
     assert ground.ledger.quarantine.gaps()[0].healed is not None
 
 
