@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from protocol.change import Version
+from protocol.change import MarkKind, Version
 
 from .current import Floor, Mark, Span, floor
 
@@ -33,6 +33,16 @@ def is_healed(changes: pa.Table, last: tuple[int, int]) -> bool:
     """Whether nothing up to the envelope `last` (epoch, sequence) counts any more."""
     above = floor_of(changes).above
     return above is not None and (above.epoch, above.seq) > last
+
+
+def is_gone(changes: pa.Table) -> bool:
+    """Whether the last word about the table, from the COLUMNS of all its changes, is that it was dropped."""
+    marks = changes.filter(pc.equal(changes["_gc_op"], "m")).to_pylist()
+    read = (Mark.read(Version(m["_gc_epoch"], m["_gc_seq"], m["_gc_ord"]), m["_gc_mark"]) for m in marks)
+    last = max(read, key=lambda mark: mark.version, default=None)
+    return (
+        last is not None and last.kind == MarkKind.DROP and not pc.any(_after(changes, last.version)).as_py()
+    )
 
 
 def _after(rows: pa.Table, v: Version, *, or_at: bool = False) -> pa.Array:

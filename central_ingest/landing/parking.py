@@ -25,7 +25,7 @@ from ..ledger.ledger import Ledger
 from ..ledger.quarantine import Gap, Held, Position
 from ..quarantine import NOWHERE, Place, Quarantine
 from .catalogue import Catalogue, Landing
-from .healing import COLUMNS, is_healed
+from .healing import COLUMNS, is_gone, is_healed
 from .lake import Lake
 
 log = logging.getLogger("central.parking")
@@ -288,12 +288,18 @@ class Parking:
                 break_epoch(self._ledger, stream, record.head.epoch)
 
     def _tables_hurt(self, held: Held) -> list[str]:
-        """Of a stream that is dropped: every table that is still captured, as far as its inventory says."""
+        """Of a stream that is dropped: every table that a new epoch will tell of again."""
         if held.path:
             return []
         lines = [line for line in self._ledger.inventory() if line.stream == held.stream]
-        gone = {line.name for line in lines if not line.captured}
-        return [o.record.path for o in self._catalogue.of(held.stream) if str(o.record.table) not in gone]
+        captured = {line.name: line.captured for line in lines}
+        tables = [(o.record.path, str(o.record.table)) for o in self._catalogue.of(held.stream)]
+        return [
+            p for p, name in tables if captured.get(name, True) and (name in captured or not self._is_gone(p))
+        ]
+
+    def _is_gone(self, path: str) -> bool:
+        return self._lake.schema(path) is not None and is_gone(self._lake.read(path, COLUMNS))
 
     def _size(self, held: Held) -> tuple[int, int, int | None]:
         """Envelopes and bytes that are given up, and rows where they can be counted."""

@@ -266,6 +266,20 @@ def test_a_dropped_stream_begins_a_new_epoch_which_heals_it(ground: Ground, send
     assert all(gap.healed for gap in ground.ledger.quarantine.gaps())
 
 
+def test_a_table_that_was_dropped_at_its_source_is_not_hurt_with_its_stream(
+    ground: Ground, sender: Sender
+) -> None:
+    """No inventory names it and no new epoch tells of it: its gap would stay open for ever."""
+    ground.write(schema(sender), batch(sender, 1), schema(sender, DRUGS), batch(sender, 5, of=DRUGS))
+    ground.write(mark(sender, MarkKind.DROP, of=DRUGS), lost(sender, 2))
+    ground.land()
+    ground.ask("drop")
+    ground.land()
+    record = ground.record(STREAM, VISITS.table)
+    assert record is not None
+    assert [gap.path for gap in ground.ledger.quarantine.gaps()] == ["", record.path]
+
+
 def test_beyond_its_limit_it_drops_by_itself(ground: Ground, sender: Sender) -> None:
     ground.quarantine_bytes_max = 2_000
     ground.start()
