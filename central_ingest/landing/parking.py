@@ -209,6 +209,7 @@ class Parking:
                 self._hands.land_again(place, replace(entry, offset=NOWHERE))
             except Rejected as fault:
                 self._hands.settle(place)
+                self._quarantine.flush()  # what went behind other places is no longer this one's
                 if place in self._retries:
                     header = parse(entry.envelope).header
                     self.failed(place, (header.epoch, header.seq), fault)
@@ -234,11 +235,11 @@ class Parking:
 
     def _drop(self, held: Held, who: str) -> None:
         place = (held.stream, held.path)
-        self._quarantine.flush()
-        if (retry := self._retries.get(place)) is not None:
+        if place in self._retries:
             self._hands.settle(place)
+        self._quarantine.flush()
         held = self._quarantine.held(place) or held
-        if retry is not None:
+        if (retry := self._retries.get(place)) is not None:
             held = self._rest(held, retry)
         now = self._wall()
         envelopes, size, rows = self._size(held)

@@ -146,6 +146,23 @@ def test_a_stream_is_retried_into_tables_that_are_parked_themselves(ground: Grou
     assert visits(ground) == [(1, 2, 0), (1, 3, 0), (1, 4, 0)]
 
 
+def test_what_a_retry_moved_behind_a_parked_table_is_there_before_the_retry_is_blamed(
+    ground: Ground, sender: Sender
+) -> None:
+    """Should it die right then and the stream be dropped, its gap begins behind what was moved."""
+    ground.write(schema(sender), batch(sender, 1, of=STRANGE), lost(sender, 2), batch(sender, 3))
+    ground.write(sender.send(Kind.MARK, b"no mark"))
+    ground.land()
+    ground.all_keys()
+    ground.start()
+    stream = next(h for h in ground.ledger.quarantine.held() if not h.path)
+    ground.ledger.quarantine.ask(stream.id, "retry", "wang", 1)
+    ground.lander.step()
+    ground.start()
+    stream, visits = sorted(ground.ledger.quarantine.held(), key=lambda held: held.path)
+    assert (stream.first, visits.last, visits.envelopes) == ((1, 5), (1, 4), 3)
+
+
 def test_a_drop_is_recorded_and_orders_a_snapshot_and_the_table_goes_on(
     ground: Ground, sender: Sender
 ) -> None:
