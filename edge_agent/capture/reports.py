@@ -26,13 +26,15 @@ class TableReport:
     @property
     def fault(self) -> Fault | None:
         """The first of its faults: that of its scans, where they have one."""
-        return next((self.faults[work] for work in Task if work in self.faults), None)
+        faults = self.faults
+        return next((faults[work] for work in Task if work in faults), None)
 
     def note(self, work: Task, fault: Fault | None) -> bool:
-        """Keep the fault of this kind of work (None: it has none now); whether that is news."""
-        before = self.faults.pop(work, None)
-        if fault is not None:
-            self.faults[work] = fault
+        """Keep the fault of this kind of work (None: it has none now); whether that is news. Whoever looks from
+        another thread sees what was there before or what is there now, and nothing between."""
+        before = self.faults.get(work)
+        others = {other: kept for other, kept in self.faults.items() if other is not work}
+        self.faults = others if fault is None else others | {work: fault}
         return fault is not None and (before is None or before.code != fault.code)
 
 
