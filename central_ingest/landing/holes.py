@@ -34,7 +34,7 @@ class Holes:
             broken = broken_epochs(self._ledger)
             for record in self._ledger.streams():
                 stream, epoch = record.stream, record.head.epoch
-                if low_water.get(stream, 0) < max(ends) and broken.get(stream, 0) < epoch:
+                if low_water.get(stream, record.low_water) < max(ends) and broken.get(stream, 0) < epoch:
                     break_epoch(self._ledger, stream, epoch)
                     log.error("%s: %s", stream, Rejected("GC-3010", source=stream.source))
         self._seen += len(damage)

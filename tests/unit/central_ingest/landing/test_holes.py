@@ -86,3 +86,15 @@ def test_a_stream_that_began_since_the_start_is_hurt_by_the_loss_of_its_first_en
     journal.found = (Damage(0, end, "rot"),)
     ground.lander.step()
     assert broken_epochs(ground.ledger)[late.stream] == 1
+
+
+def test_a_stream_that_begins_behind_an_old_hole_is_whole(ground: Ground) -> None:
+    """The lander has met nothing of it yet, and looks at the old holes once after each start."""
+    end = ground.write(Sender(1, STREAM).send(Kind.SCHEMA, VISITS.content))
+    ground.write(Sender(1, STREAM).send(Kind.SCHEMA, VISITS.content))
+    late = Sender(3, Stream(STREAM.site, "late"))
+    ground.begin(late)
+    journal = Rotten(ground.store)
+    journal.found = (Damage(end, 10, "rot"),)
+    Holes(journal, ground.ledger).look({})
+    assert set(broken_epochs(ground.ledger)) == {STREAM, OTHER_STREAM}
