@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 import secrets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -36,6 +37,7 @@ from tests.unit.edge_agent.keys import CENTRE, EPOCH_SECRET, IDENTITY, SEAL
 from tests.unit.edge_agent.reading import Change, Reader
 
 Settings = SqlSettings | FilesSettings
+GIVE_UP_SECONDS = 60.0
 SENTENCES = ("what", "what_zh", "todo", "todo_zh")
 
 
@@ -133,19 +135,42 @@ class Capturing:
         await self.runners[slug].attempt()
         return self.said(slug)
 
-    async def until(self, slug: str, code: str | None, passes_max: int = 20) -> dict[str, str]:
+    async def once_watched(self, slug: str) -> set[tuple[str, str]]:
+        """The same step by step: (table, code) of every fault on the way, also of those that passed again."""
+        self.runners[slug].hint()
+        seen = set()
+        pause = 0.0
+        while pause == 0:
+            pause = await self.runners[slug].turn()
+            seen |= set(self.said(slug).items())
+        return seen
+
+    async def until(self, slug: str, code: str | None) -> None:
         """Passes until that code is there; None: until one was complete, with no fault."""
-        for _ in range(passes_max):
-            before = self.runners[slug].report.last_pass
-            said = await self.once(slug)
-            healthy = not said and self.runners[slug].report.last_pass != before
-            if (code in said.values()) if code else healthy:
-                return said
-        raise AssertionError(f"{self.said(slug)} after {passes_max} passes")
+        before = self.runners[slug].report.last_pass
+
+        def reached(said: dict[str, str]) -> bool:
+            return (
+                code in said.values() if code else not said and self.runners[slug].report.last_pass != before
+            )
+
+        await self._passes(slug, reached)
+
+    async def until_said(self, slug: str, expected: dict[str, str]) -> None:
+        """Passes until exactly these faults are there."""
+        await self._passes(slug, lambda said: said == expected)
+
+    async def _passes(self, slug: str, reached: Callable[[dict[str, str]], bool]) -> None:
+        end = time.monotonic() + GIVE_UP_SECONDS
+        while not reached(await self.once(slug)):
+            assert time.monotonic() < end, self.said(slug)
+            await asyncio.sleep(0.05)  # a table that came back is due when its interval says so
 
     @asynccontextmanager
     async def running(self, *slugs: str) -> AsyncIterator[None]:
         """The loops of these sources, as the agent runs them."""
+        for slug in slugs:
+            self.runners[slug].hint()
         tasks = [asyncio.create_task(self.runners[slug].run()) for slug in slugs]
         try:
             yield

@@ -40,7 +40,8 @@ class Hospital:
         self.url_file = root / "his.url"
         self.relay_port: int | None = None
         for table in ("visit", "ward"):
-            self.run(f"CREATE TABLE {table}(id int PRIMARY KEY, name text)")
+            text = "text" if self.postgres else "longtext"
+            self.run(f"CREATE TABLE {table}(id int PRIMARY KEY, name {text})")
             self.run(*(f"INSERT INTO {table} VALUES({i}, '张 {i}')" for i in range(1, ROWS + 1)))
         self.run(
             f"CREATE {'ROLE reader LOGIN PASSWORD' if self.postgres else 'USER reader IDENTIFIED BY'} "
@@ -81,16 +82,16 @@ class Hospital:
         (self.root / "exports" / "lab.csv").write_text(f"id,value\n1,{value}\n")
 
     def settings(self, **more: Any) -> dict[str, SqlSettings | FilesSettings]:
-        """Of both sources; pages so small that a table takes several."""
-        his = {"url_file": str(self.url_file), "page_rows": 3, **more}
+        """Of both sources; pages so small that a table takes several, and pauses that a round fits into."""
+        his = {"url_file": str(self.url_file), "page_rows": 3, "scan_interval_seconds": 1.0, **more}
         return {
-            "his": SqlSettings(include=("*",), duty_share_max=1.0, scan_interval_seconds=0.05, **his),
+            "his": SqlSettings(include=("*",), duty_share_max=1.0, **his),
             "lab": FilesSettings(
                 include=("*",),
                 folder=str(self.root / "exports"),
                 stable_seconds=0,
                 duty_share_max=1.0,
-                scan_interval_seconds=0.05,
+                scan_interval_seconds=1.0,
             ),
         }
 
@@ -270,7 +271,7 @@ async def test_a_table_renamed_and_back(hospital: Hospital, capturing: Capturing
     check(hospital, capturing)
     hospital.run("ALTER TABLE visit_old RENAME TO visit")
     hospital.grant("visit")
-    assert await capturing.once("his") == {hospital.named("visit_old"): "GC-2002"}
+    await capturing.until_said("his", {hospital.named("visit_old"): "GC-2002"})
     check(hospital, capturing)
 
 
@@ -287,7 +288,7 @@ async def test_a_table_altered_in_mid_scan(hospital: Hospital, capturing: Captur
     words = ("ALTER COLUMN", "TYPE") if hospital.postgres else ("MODIFY", "")
     hospital.run(*(f"INSERT INTO visit VALUES({i}, 'x')" for i in range(100, 120)))
     capturing.at(5, lambda: hospital.run(statement.format(*words)))
-    assert await capturing.once("his") == {hospital.named("visit"): "GC-2010"}
+    assert await capturing.once_watched("his") == {(hospital.named("visit"), "GC-2010")}
     await the_other_table_goes_on(hospital, capturing, 1)
     await capturing.until("his", None)
     assert capturing.deleted("his") == 0
@@ -352,7 +353,7 @@ async def test_a_result_as_slow_as_a_glacier(
     """The line carries nothing more, and stays up. Others go on meanwhile; when it flows again all is well."""
     for dialect in ("mysql", "postgres"):
         monkeypatch.setattr(f"edge_agent.sources.dialects.{dialect}.CONNECT_SECONDS_MAX", 2)
-    capturing = Capturing(hospital.root, hospital.settings(answer_seconds_max=1))
+    capturing = Capturing(hospital.root, hospital.settings(answer_seconds_max=1, scan_interval_seconds=60))
     if count == 0:
         relay.stall()
     elif count > 1:
@@ -377,7 +378,9 @@ async def test_a_result_as_slow_as_a_glacier(
 
 async def test_the_agent_stops_while_a_result_does_not_come(hospital: Hospital, relay: Relay) -> None:
     """Nothing on our side has run out yet: only the stop breaks it off."""
-    capturing = Capturing(hospital.root, hospital.settings(answer_seconds_max=3_600))
+    capturing = Capturing(
+        hospital.root, hospital.settings(answer_seconds_max=3_600, scan_interval_seconds=60)
+    )
     relay.stall_after(WIDE_BYTES)
     async with capturing.running("his"):
         await relay.stalled()
