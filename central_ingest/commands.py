@@ -22,7 +22,7 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import check_site
 
-from . import brokerconfig, commanding, quarantining, screens
+from . import brokerconfig, commanding, fleet, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -282,7 +282,7 @@ def tables(
     else:
         from .landing.query import CURRENT, sql_name
 
-        incomplete = _incomplete(ledger)
+        incomplete, unlisted = _incomplete(ledger), fleet.unlisted(ledger)
         facts = [
             {
                 "name": sql_name(CURRENT, t.printed_name),
@@ -291,6 +291,7 @@ def tables(
                 "landed": landed,
                 "change_rows": rows,
                 "incomplete": t.path in incomplete,
+                "unlisted": t.path in unlisted,
             }
             for t, landed, rows in _catalogue(ledger)
         ]

@@ -141,6 +141,7 @@ class Daemon:
             tick_seconds=config.journal.tick_seconds,
             journaled=self._journaled.set,
         )
+        self._unlisted = fleet.Unlisted(self._ledger)
         self._stopping = threading.Event()
         self._started = wall()
 
@@ -224,7 +225,7 @@ class Daemon:
     def _status(self) -> dict[str, Any]:
         now = wall()
         parked, incomplete = fleet.parked_lines(self._ledger), fleet.incomplete_lines(self._ledger)
-        streams = fleet.stream_lines(self._roster, self._ledger, now)
+        streams = fleet.stream_lines(self._roster, self._ledger, now, self._unlisted.counts(now))
         fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
         return {
             "format": fleet.FORMAT,

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from protocol.names import Stream
 
 from .ledger.ledger import Ledger
 from .roster import Roster
 
 FORMAT = 1
+UNLISTED_MICROS = 30_000_000
+"""What the inventories lack is looked for this often: a region has tens of thousands of tables."""
 QUIET_MICROS = 120_000_000
 """An agent that was not heard for so long is shown as silent: silence is an alarm."""
 
 
-def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any]]:
+def stream_lines(
+    roster: Roster, ledger: Ledger, now: int, unlisted_tables: Mapping[Stream, int]
+) -> list[dict[str, Any]]:
     """One line a stream: who holds it, how far it is, how fresh the agent says it is."""
     fleet = ledger.fleet()
     names = dict(ledger.sites())
@@ -45,6 +53,7 @@ def stream_lines(roster: Roster, ledger: Ledger, now: int) -> list[dict[str, Any
                 "received": tenure.received,
                 "landed": landed.get((stream.site, stream.source)),
                 "tables": tables.get((stream.site, stream.source), 0),
+                "tables_unlisted": unlisted_tables.get(stream, 0),
                 "heard": heard or None,
                 "silent": now - heard > QUIET_MICROS,
                 "freshness_seconds": None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6),
@@ -81,6 +90,36 @@ def incomplete_lines(ledger: Ledger) -> list[dict[str, Any]]:
         for gap in ledger.quarantine.gaps()
         if gap.healed is None
     ]
+
+
+def unlisted(ledger: Ledger) -> dict[str, Stream]:
+    """Lake paths of tables that their source's last inventory does not name any more, with their stream.
+
+    An agent misses a table by itself and waits for a person. One that has lost its memory together with the table
+    cannot, so the table's last rows would stay here and nobody would know.
+    """
+    known: dict[Stream, set[str]] = {}
+    for line in ledger.inventory():
+        known.setdefault(line.stream, set()).add(line.name)
+    return {
+        one.path: one.stream
+        for one in ledger.lake_tables()
+        if one.stream in known and str(one.table) not in known[one.stream]
+    }
+
+
+class Unlisted:
+    """How many such tables each stream has, looked up now and then."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._counts: Counter[Stream] = Counter()
+        self._counted: int | None = None
+
+    def counts(self, now: int) -> Counter[Stream]:
+        if self._counted is None or now - self._counted > UNLISTED_MICROS:
+            self._counts, self._counted = Counter(unlisted(self._ledger).values()), now
+        return self._counts
 
 
 def _said(status: dict[str, Any], source: str) -> dict[str, Any]:

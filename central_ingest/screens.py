@@ -80,6 +80,12 @@ def _streams(console: Console, said: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if gone := s.get("tables_unlisted"):
+            console.print(
+                f"    [yellow]源端已无 not at their source any more[/yellow] {gone} 张表 tables → `central-ingest tables`",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _paused(paused: dict[str, Any]) -> str:
@@ -231,6 +237,7 @@ def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
         landed = f"{datetime.fromtimestamp(one['landed'] / 1e6).astimezone():%Y-%m-%d %H:%M:%S %z}"
     key = ", ".join(one["key"]) or "无 none"
     lacks = "  不完整 INCOMPLETE" if one.get("incomplete") else ""
+    lacks += "  源端已无此表 NOT AT ITS SOURCE" if one.get("unlisted") else ""
     return f"{one['name']}{lacks}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
 
 

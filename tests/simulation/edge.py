@@ -132,6 +132,7 @@ class Edge(Machine):
                 seal=Seal(identity.signer, centre.for_envelopes, self._random),
                 files=files,
                 wall=self._wall,
+                clock=loop().time,
             )
 
         self.runners = {slug: runner(slug) for slug in self.slugs}

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from central_ingest import fleet
 from protocol import messages
 from protocol.errors import Permanent
 from protocol.messages import MessageType
@@ -80,6 +81,27 @@ def test_a_spool_that_is_lost_again_and_again() -> None:
             await die(world, world.edge.lose_spool)
             await day(world)
             assert epochs(world) == {epoch}
+
+    live_through(script)
+
+
+def test_a_table_that_vanishes_with_the_memory_of_it_is_named_by_the_centre() -> None:
+    async def script(world: World) -> None:
+        def everything_at_once() -> None:
+            world.forget()
+            world.edge.lose_spool()
+            while not world.hospital.dropped:
+                world.hospital.drop()
+
+        await die(world, everything_at_once)
+        await day(world)
+        ledger = world.centre.open_ledger()
+        try:
+            (gone,) = world.hospital.dropped
+            named = fleet.unlisted(ledger)
+            assert [r.table for r in ledger.lake_tables() if r.path in named] == [gone]
+        finally:
+            ledger.close()
 
     live_through(script)
 

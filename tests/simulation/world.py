@@ -12,6 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 
+from central_ingest import fleet
 from central_ingest.landing.replay import replay
 from protocol.link.memory import NO_FAULTS
 from protocol.names import Stream, TableName
@@ -79,7 +80,7 @@ class World:
 
     def forget(self) -> None:
         """The agent's memory is lost, or older. A table that vanishes before it is read again it never knew: it cannot
-        say that it is gone, and the table stands in the lake as it last was."""
+        say that it is gone, and the table stands in the lake as it last was: the centre itself must name it."""
         self._orphans |= {name for _, name in self.hospital.tables()}
 
     def retire(self, successor: Edge) -> None:
@@ -182,9 +183,10 @@ class World:
             self.witness.check_lake(self.centre.lake, ledger)
             paths = {(r.stream, r.table): (r.path, bool(r.key)) for r in ledger.lake_tables()}
             for slug, name in self.hospital.tables():
-                if name in self._orphans and name in self.hospital.dropped:
-                    continue
                 found = paths.get((Stream(SITE, slug), name))
+                if name in self._orphans and name in self.hospital.dropped:
+                    assert found is None or found[0] in fleet.unlisted(ledger), name
+                    continue
                 landed = self._landed(*found) if found else Counter()
                 assert landed == self.hospital.standing(slug, name), name
                 self.witness.rows_checked += landed.total()

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from central_ingest.fleet import stream_lines, write_status
-from central_ingest.ledger.ledger import Ledger, TableRecord
+from central_ingest.fleet import UNLISTED_MICROS, Unlisted, stream_lines, unlisted, write_status
+from central_ingest.ledger.ledger import InventoryLine, Ledger, TableRecord
 from central_ingest.roster import Roster, Tenure
 from protocol.delivery import Head
 from protocol.errors import Transient
+from protocol.names import Stream
 
 from .ledgers import memory_ledger
 from .sender import STREAM, VISITS
@@ -30,7 +31,7 @@ def ledger() -> Ledger:
 def line(ledger: Ledger) -> dict[str, Any]:
     roster = Roster()
     roster.begin(Tenure(STREAM, "a", Head(2, 7, b"h"), received=NOW - 5))
-    (one,) = stream_lines(roster, ledger, NOW)
+    (one,) = stream_lines(roster, ledger, NOW, Unlisted(ledger).counts(NOW))
     return one
 
 
@@ -48,12 +49,30 @@ def test_a_line_says_how_fresh_and_how_far(ledger: Ledger) -> None:
         "received": NOW - 5,
         "landed": NOW - 3,
         "tables": 1,
+        "tables_unlisted": 0,
         "heard": NOW - 1,
         "silent": False,
         "freshness_seconds": 2.5,
         "backlog_bytes": 9,
         "healthy": True,
+        "paused": None,
     }
+
+
+def test_a_table_that_its_source_does_not_list_any_more_is_named(ledger: Ledger) -> None:
+    elsewhere = Stream("h1", "lis")
+    ledger.save_table(TableRecord("p", STREAM, VISITS.table, (), b"", 0, NOW, 4))
+    ledger.save_table(TableRecord("q", elsewhere, VISITS.table, (), b"", 0, NOW, 4))
+    counts = Unlisted(ledger)
+    assert unlisted(ledger) == {}, "nothing is said of a source that never sent an inventory"
+    assert counts.counts(NOW)[STREAM] == 0
+    listed = InventoryLine(STREAM, str(VISITS.table), 2, None, False, "not in include")
+    other = InventoryLine(STREAM, "other", 2, None, True, "")
+    ledger.save_inventory([listed, other], True, NOW)
+    assert unlisted(ledger) == {}, "a table that is there is listed, captured or not"
+    ledger.save_inventory([other], True, NOW)
+    assert unlisted(ledger) == {"p": STREAM}
+    assert counts.counts(NOW + UNLISTED_MICROS + 1) == {STREAM: 1}
 
 
 def test_who_was_never_heard_is_silent(ledger: Ledger) -> None:
