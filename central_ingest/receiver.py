@@ -133,7 +133,8 @@ class Receiver:
         """At each connection, and again now and then. In a task of its own: hearing never waits for speaking."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._to_announce.wait(), STATE_SECONDS)
+                async with asyncio.timeout(STATE_SECONDS):  # wait_for loses a cancellation that meets the event
+                    await self._to_announce.wait()
             self._to_announce.clear()
             if self._link.connected:
                 await self._publish([], announce=True)

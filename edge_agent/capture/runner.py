@@ -153,10 +153,9 @@ class Runner:
             failures = 0 if await self.attempt() else failures + 1
             await asyncio.to_thread(return_memory)
             pause = retry_seconds(failures) if failures else self._idle_seconds
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):  # wait_for loses a cancellation that meets the event
+                    await self._wake.wait()
 
     async def attempt(self) -> bool:
         """Whatever is due now; all faults end in the report. Whether the source as a whole could be read."""
@@ -177,7 +176,8 @@ class Runner:
         if self.source is not None:
             self.source.interrupt()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._lane.run(self.source.close), CLOSE_SECONDS_MAX)
+                async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                    await self._lane.run(self.source.close)
         self._lane.end()
 
     def _note_source_fault(self, fault: Fault) -> None:

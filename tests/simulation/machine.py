@@ -11,6 +11,7 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 
 from protocol.errors import Fault, Transient
 
@@ -103,7 +104,8 @@ class Machine(ABC):
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await task
         if self.error is not None:
             raise self.error
 
