@@ -133,7 +133,9 @@ class Receiver:
         """At each connection, and again now and then. In a task of its own: hearing never waits for speaking."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(STATE_SECONDS):  # wait_for loses a cancellation that meets the event
+                async with asyncio.timeout(
+                    STATE_SECONDS
+                ):  # wait_for loses a cancellation that meets the event
                     await self._to_announce.wait()
             self._to_announce.clear()
             if self._link.connected:

@@ -82,7 +82,8 @@ def _streams(console: Console, said: dict[str, Any]) -> None:
         )
         if gone := s.get("tables_unlisted"):
             console.print(
-                f"    [yellow]源端已无 not at their source any more[/yellow] {gone} 张表 tables → `central-ingest tables`",
+                f"    [yellow]源端已无 not at their source any more[/yellow] {gone} 张表 tables"
+                " → `central-ingest tables`",
                 highlight=False,
                 soft_wrap=True,
             )
