@@ -24,6 +24,8 @@ class Dataset:
     server: Callable[[], Database]
     files: tuple[Path, ...]
     tables: tuple[Table, ...]
+    ways: tuple[tuple[str, str], ...] = ()
+    """Table and what its capture is told besides: those are scanned seldom, polled and looked at often."""
 
     def load(self, database: str) -> None:
         server = self.server()
@@ -66,6 +68,14 @@ def _tables(lines: Iterable[str]) -> tuple[Table, ...]:
     return tuple(made)
 
 
+def _polled(cursor: str, overlap: str) -> str:
+    return f'cursor = "{cursor}"\npoll_seconds = 0.5\n{overlap}\n'
+
+
+def _watched(column: str, reach: str) -> str:
+    return f'window = "{column}"\nwindow_seconds = 0.5\n{reach}\n'
+
+
 DATASETS = (
     Dataset(
         "his",
@@ -85,6 +95,7 @@ DATASETS = (
                 "sms_workload_record id -",
             ]
         ),
+        (("dms_drug", _polled("id", "overlap = 100")), ("pms_patient", _watched("id", "window_span = 1000"))),
     ),
     Dataset(
         "chinook",
@@ -99,6 +110,11 @@ DATASETS = (
                 "playlist_track playlist_id,track_id -",
                 "track track_id composer",
             ]
+        ),
+        (
+            ("invoice", _watched("invoice_date", "window_days = 36500")),
+            ("invoice_line", _polled("invoice_line_id", "overlap = 100")),
+            ("track", _watched("track_id", "window_span = 500")),
         ),
     ),
     Dataset(
@@ -115,6 +131,14 @@ DATASETS = (
                 "inventory inventory_id - last_update",
                 "payment payment_id -",
             ]
+        ),
+        (
+            ("actor", _polled("last_update", "overlap_seconds = 60")),
+            ("address", _polled("last_update", "overlap_seconds = 60")),
+            ("customer", _polled("last_update", "overlap_seconds = 60")),
+            ("film", _polled("last_update", "") + _watched("last_update", "window_days = 1")),
+            ("film_actor", _watched("last_update", "window_days = 36500")),
+            ("inventory", _watched("last_update", "window_days = 1")),
         ),
     ),
 )

@@ -1,8 +1,9 @@
 """Real databases of hospitals and shops, on real servers, under scripted changes, while everything is killed in turn.
 
 One agent reads three of them at once: a Chinese HIS on MariaDB, Chinook and sakila on PostgreSQL. 500 changes in each
-(inserts, updates, deletes, changed keys), and SIGKILL of agent, daemon, broker and both servers. At the end sources
-and lake are equal in every table, by every key and column, and no version stands twice.
+(inserts, updates, deletes, changed keys), and SIGKILL of agent, daemon, broker and both servers. Some tables are found
+by scans alone, some are polled by a cursor or watched in a window besides, with few scans. At the end sources and
+lake are equal in every table, by every key and column, and no version stands twice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,8 @@ class Region:
         self.urls = {one.slug: one.server().url(name) for one, name in databases.items()}
         self.stage = Stage(root, self.broker.port)
         others = {slug: url for slug, url in self.urls.items() if slug != "his"}
-        self.stage.found(self.urls["his"], "".join(_source(slug, url) for slug, url in others.items()))
+        ways = "".join(_ways(one, name) for one, name in databases.items())
+        self.stage.found(self.urls["his"], "".join(_source(slug, url) for slug, url in others.items()) + ways)
         self.stage.start_agent()
 
     def kill(self, what: str) -> None:
@@ -76,6 +79,40 @@ include = ["*"]
 scan_interval_seconds = 0.5
 duty_share_max = 0.8
 """
+
+
+def _place(one: Dataset, database: str) -> str:
+    return f"{database}.public" if one.server().backend == "postgresql" else database
+
+
+def _ways(one: Dataset, database: str) -> str:
+    return "".join(
+        f"\n[sources.{one.slug}.tables.{json.dumps(f'{_place(one, database)}.{table}')}]\n"
+        f"scan_interval_seconds = 4\n{told}"
+        for table, told in one.ways
+    )
+
+
+def _looks(databases: dict[Dataset, str]) -> set[tuple[str, str, str]]:
+    """Source, table and kind of each look that was configured."""
+    return {
+        (one.slug, f"{_place(one, name)}.{table}", kind)
+        for one, name in databases.items()
+        for table, told in one.ways
+        for kind, word in (("poll", "cursor ="), ("window", "window ="))
+        if word in told
+    }
+
+
+def _followed(status: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """The same of those that the agent has completed since it started."""
+    return {
+        (source["source"], table["table"], kind)
+        for source in status.get("sources", ())
+        for table in source["followed"]
+        for kind in ("poll", "window")
+        if table[kind]
+    }
 
 
 @pytest.fixture
@@ -112,6 +149,9 @@ def test_every_change_of_real_databases_arrives_while_everything_is_killed(
     assert [script.done for script in scripts] == [STEPS * CHANGES_PER_STEP] * len(DATASETS)
     report = compare(region.urls, region.stage.data_dir)
     assert report.equal, f"seed {SEED}: {report}"
+    wait_for(
+        lambda: _looks(databases) <= _followed(region.stage.agent_status()), SETTLE_SECONDS, "nobody polls"
+    )
     region.stage.stop("agent")
     for slug, script in zip(region.urls, scripts, strict=True):
         table = script.rename_one()
