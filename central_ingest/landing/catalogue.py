@@ -109,6 +109,7 @@ class Catalogue:
             (record.stream, record.table): Landing(record) for record in ledger.lake_tables()
         }
         self._paths = {one.record.path for one in self._tables.values()}
+        self._met: dict[str, int] = {}
 
     def find(self, stream: Stream, table: TableName, schema: TableSchema | None) -> Landing:
         """The table's landing; a new one is entered under a path of its own."""
@@ -121,7 +122,7 @@ class Catalogue:
                 table,
                 schema.key if schema else (),
                 schema.fingerprint if schema else b"",
-                -1,
+                self._met.pop(path, -1),
                 None,
                 0,
             )
@@ -139,6 +140,11 @@ class Catalogue:
     def unknown(self, paths: Iterable[str]) -> list[str]:
         """Tables of a lake that stand in no line here."""
         return [path for path in paths if path not in self._paths]
+
+    def met(self, path: str, version: int) -> None:
+        """An unknown table stands in the lake up to `version`: so it is entered when the journal names it, or nobody
+        would notice that the lake lost it afterwards."""
+        self._met[path] = version
 
     def _new_path(self, stream: Stream, table: TableName) -> str:
         base = f"changes/{stream.site}/{stream.source}"

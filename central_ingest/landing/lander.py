@@ -122,7 +122,7 @@ class Lander:
                 log.warning("%s", Rejected("GC-6006", table=str(record.table), version=version))
             self._committing.save(landing, replace(record, synced_version=found.version))
         for path in self._catalogue.unknown(self._lake.tables()):
-            self._lake.recover(path, -1)
+            self._catalogue.met(path, self._lake.recover(path, -1).version)
         self._parking.load()
 
     def _land_again(self, stream: Stream) -> None:

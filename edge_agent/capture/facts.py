@@ -15,7 +15,7 @@ from protocol import canonical
 
 from ..spool.records import TableState
 
-_PLAIN = ("confirmed", "before", "deleted", "of", "checked")
+_PLAIN = ("confirmed", "before", "deleted", "of", "checked", "gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Facts:
     """`confirmed`: a person has said that the deletions are meant. `before`: how many rows were known when a
     snapshot began that reads without the old index. `deleted` rows `of` so many have gone since the last
     complete pass: a table must not vanish bit by bit, one interrupted pass after the other. `checked`: when the
-    last scan began that read all of the table (microseconds UTC), where it is worth remembering."""
+    last scan began that read all of the table (microseconds UTC), where it is worth remembering. `gone`: it was
+    dropped with a person's word in an older epoch, of which the centre may not have heard."""
 
     progress: Progress | None = None
     reading: Reading | None = None
@@ -100,6 +101,7 @@ class Facts:
     polled: Polled | None = None
     recent: Recent | None = None
     checked: int = 0
+    gone: bool = False
 
     @property
     def under_way(self) -> bool:

@@ -17,6 +17,7 @@ from ..sources.settings import FilesSettings, SqlSettings
 from ..sources.source import TableInfo
 from ..spool.spool import Spool
 from . import passes
+from .facts import facts_of
 from .included import is_included, unmatched
 from .index import IndexFiles
 from .inventory import inventory_marks
@@ -74,7 +75,7 @@ class Rounds:
             if name in existing or state.phase == Phase.GONE or not is_included(self.settings, name):
                 continue
             report = self.report.tables.setdefault(name, TableReport(state.phase))
-            if self.orders.is_confirmed(self.slug, name):
+            if self.orders.is_confirmed(self.slug, name) or facts_of(state).gone:
                 passes.drop(writer, self.files, state)
                 self.orders.passed_on(self.slug, name)
                 report.phase, report.faults = Phase.GONE.value, {}

@@ -49,12 +49,15 @@ def begin(
     return facts
 
 
-def carried(state: TableState, rows: int) -> TableState | None:
+def carried(state: TableState, rows: int) -> TableState:
     """What a new epoch knows of a table of the older one: that it was there and how many rows it had. So it is
-    missed should it be gone, and what its first snapshot would sweep is guarded."""
+    missed should it be gone, and what its first snapshot would sweep is guarded. That it was dropped is said again:
+    the mark may be among what the older epoch did not deliver."""
     if state.phase == Phase.GONE:
-        return None
-    facts = Facts(before=max(rows, Facts.from_json(state.facts).before))
+        return TableState(state.table, Phase.NEW, state.fingerprint, Facts(gone=True).to_json())
+    facts = Facts(
+        gone=Facts.from_json(state.facts).gone, before=max(rows, Facts.from_json(state.facts).before)
+    )
     return TableState(state.table, Phase.NEW, state.fingerprint, facts.to_json())
 
 
