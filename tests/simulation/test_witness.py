@@ -16,7 +16,8 @@ from protocol.delivery import Head
 from .centre import Disk, Lake
 from .history import Failed, run
 
-SEEDS = range(20)
+SEEDS = (93, *range(20))
+"""93 loses what a lake that syncs nothing had promised; the others are the first that come."""
 
 
 def no_sync(disk: Disk, fd: int) -> None:

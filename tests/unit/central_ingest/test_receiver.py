@@ -13,7 +13,7 @@ from central_ingest.receiver import CentreVoice, Receiver
 from protocol import messages, topics
 from protocol.link.link import Connected, Message
 from protocol.link.memory import MemoryBroker, MemoryLink
-from protocol.messages import CentreState, Receipt
+from protocol.messages import CentreState, Expected, Receipt
 from protocol.signing import SUITE_1
 
 from .sender import CENTRE, Sender
@@ -52,7 +52,7 @@ class Scene:
                 case Message(_, payload):
                     message = messages.parse(payload)
                     messages.verify(message, SUITE_1, CENTRE.public)
-                    models: dict[Any, Any] = {m.type: m for m in (CentreState, Receipt)}
+                    models: dict[Any, Any] = {m.type: m for m in (CentreState, Receipt, Expected)}
                     await self.heard.put(messages.read(message, models[message.type]))
 
     async def next(self, kind: type[Any]) -> Any:
