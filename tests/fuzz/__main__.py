@@ -94,9 +94,9 @@ def _alone(target: str, engine: str, seed: int, seconds: float) -> int:
     if engine == "atheris":
         atheris: Any = importlib.import_module("atheris")
         with atheris.instrument_imports(include=["protocol", "central_ingest"]):
-            from .targets import run
+            from .targets import quiet, run
     else:
-        from .targets import run
+        from .targets import quiet, run
     _limit()
     last = os.open(os.environ["FUZZ_LAST"], os.O_CREAT | os.O_RDWR, 0o600)
     outcomes: Counter[str] = Counter()
@@ -106,7 +106,8 @@ def _alone(target: str, engine: str, seed: int, seconds: float) -> int:
         os.pwrite(last, data, 0)
         began = time.monotonic()
         try:
-            outcomes[run(target, data) or "taken"] += 1
+            with quiet():
+                outcomes[run(target, data) or "taken"] += 1
         except Exception:
             traceback.print_exc(limit=-3)
             print(f"{target}: found {_keep(target, data)}")

@@ -11,7 +11,8 @@ import atexit
 import base64
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -153,7 +154,6 @@ class _Shared:
 
 def _centre() -> Centre:
     if _Shared.used >= INPUTS_PER_CENTRE:
-        logging.getLogger("central.lander").setLevel(logging.CRITICAL)  # it says of each what is parked
         _leave()
         _Shared.folder, _Shared.used = tempfile.TemporaryDirectory(), 0
         _Shared.centre = Centre(Path(_Shared.folder.name))
@@ -167,6 +167,18 @@ def _centre() -> Centre:
 def _leave() -> None:
     if _Shared.folder is not None:
         _Shared.folder.cleanup()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the lander's line about each that it parks; the logger is then as it was found."""
+    logger = logging.getLogger("central.lander")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -16,7 +17,7 @@ from protocol.limits import MIB
 
 from . import corpus
 from .mutations import mutate
-from .targets import TARGETS, run
+from .targets import TARGETS, quiet, run
 
 INPUTS = {target: corpus.read(target) for target in TARGETS}
 PYTHON_BYTES_MAX = 24 * MIB
@@ -26,6 +27,14 @@ EXAMPLES, EXAMPLES_OTHERS = {"inner": 150}, 600
 """`inner` goes through reception, journal and landing each time."""
 
 FILES = [pytest.param(target, name, id=f"{target}/{name}") for target in TARGETS for name in INPUTS[target]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet() -> Iterator[None]:
+    with quiet():
+        yield
+
+
 each_target = pytest.mark.parametrize("target", sorted(TARGETS))
 
 
