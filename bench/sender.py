@@ -20,9 +20,9 @@ import pyarrow as pa
 from edge_agent import config as configuration
 from edge_agent import platform
 from edge_agent.agent import Agent
-from edge_agent.batching import Changes
 from edge_agent.capture.runner import BACKFILL_BACKLOG_BYTES, Runner
 from edge_agent.capture.writer import StreamWriter
+from edge_agent.changes import Changes
 from edge_agent.config import Config
 from edge_agent.sources.settings import FilesSettings, SqlSettings
 from edge_agent.sources.source import Rows

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from protocol.batch import MarkHeader, PieceHeader, encode_batch, encode_mark, encode_piece, with_flags
 from protocol.canonical import Aside
-from protocol.change import ASIDE, ASIDE_LARGE, KEY, OP_CODES, Op
+from protocol.change import ASIDE, ASIDE_LARGE, KEY, OP_CODES, WIRE_EXTRAS, Op
 from protocol.envelope import Kind
 from protocol.errors import Rejected
 from protocol.limits import (
@@ -33,6 +33,7 @@ from protocol.schema import TableSchema
 from protocol.sealing import Place, Recipient, Sealed, entropy_bytes, seal
 from protocol.signing import Signer
 
+from .changes import Changes
 from .sources.source import Rows
 
 DICTIONARY_ROWS_MIN = 64
@@ -44,24 +45,6 @@ FLAGS_BYTES_MAX = 4_096
 """What the flags and the position of a group's last envelope may add to it."""
 SURELY_FITS_BYTES = ENVELOPE_BYTES_MAX - ENVELOPE_BYTES_MAX // 128 - 2 * HEADER_BYTES_MAX - FLAGS_BYTES_MAX
 """Inner bytes that fit an envelope even if zstd makes them longer, which it does by less than a 256th."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Rows of one table with what happened to each: `ops` and `keys` (16 bytes) stand beside `rows`."""
-
-    schema: TableSchema
-    rows: Rows
-    ops: list[Op]
-    keys: list[bytes]
-
-    @property
-    def count(self) -> int:
-        return len(self.ops)
-
-    def slice(self, start: int, count: int) -> Changes:
-        end = start + count
-        return Changes(self.schema, self.rows.slice(start, count), self.ops[start:end], self.keys[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +152,7 @@ class GroupBuilder:
                 asides[row] = [*(asides[row] or []), entry]
         if asides is not None:
             asides = [self._without_long_originals(entries) for entries in asides]
-        return Changes(changes.schema, Rows(columns, asides), changes.ops, changes.keys)
+        return replace(changes, rows=Rows(columns, asides))
 
     def _without_long_originals(self, entries: list[Aside] | None) -> list[Aside] | None:
         """What stands aside for another reason may be long as well."""
@@ -209,6 +192,7 @@ class GroupBuilder:
         asides = changes.rows.asides
         if asides is not None and any(asides):
             system["_gc_aside"] = pa.array(asides, ASIDE)
+        system |= _from_the_log(changes)
         columns = [_compact(column, changes.count) for column in changes.rows.columns]
 
         inner = encode_batch(changes.schema, system, columns, captured=self._captured)
@@ -236,11 +220,11 @@ class GroupBuilder:
         return len(draft.sealed.data) + FLAGS_BYTES_MAX <= ENVELOPE_BYTES_MAX
 
     def _halve(self, changes: Changes) -> None:
-        if changes.count == 1:
+        halves = changes.halves()
+        if halves is None:
             raise Rejected("GC-2013", table=str(changes.schema.table), bytes=changes.rows.nbytes)
-        half = changes.count // 2
-        self._add_batch(changes.slice(0, half))
-        self._add_batch(changes.slice(half, changes.count - half))
+        for half in halves:
+            self._add_batch(half)
 
     # sealing
 
@@ -274,18 +258,22 @@ def _cut(changes: Changes) -> Iterator[Changes]:
     """Parts of about BATCH_PLAIN_BYTES_TARGET plain bytes."""
     row_bytes = max(1, changes.rows.nbytes // changes.count + 24)
     rows = min(BATCH_ROWS_MAX, max(1, BATCH_PLAIN_BYTES_TARGET // row_bytes))
-    for start in range(0, changes.count, rows):
-        yield from _evened(changes.slice(start, min(rows, changes.count - start)))
+    start = 0
+    while start < changes.count:
+        end = min(start + rows, changes.count)
+        end = changes.parts_at(end) if changes.parts_at(end) > start else min(end + 1, changes.count)
+        yield from _evened(changes.slice(start, end - start))
+        start = end
 
 
 def _evened(part: Changes) -> Iterator[Changes]:
     """A part whose rows are much longer than the others' is halved: a receiver bounds what a batch expands to."""
-    if part.count == 1 or part.rows.nbytes <= BATCH_EXPANDED_BYTES_MAX // 4:
+    halves = part.halves() if part.rows.nbytes > BATCH_EXPANDED_BYTES_MAX // 4 else None
+    if halves is None:
         yield part
         return
-    half = part.count // 2
-    yield from _evened(part.slice(0, half))
-    yield from _evened(part.slice(half, part.count - half))
+    for half in halves:
+        yield from _evened(half)
 
 
 def _compact(array: pa.Array, rows: int) -> pa.Array:
@@ -311,6 +299,18 @@ def _key_column(keys: list[bytes]) -> pa.Array:
     joined = b"".join(keys)
     assert len(joined) == len(keys) * KEY.byte_width
     return pa.Array.from_buffers(KEY, len(keys), [None, pa.py_buffer(joined)])
+
+
+def _from_the_log(changes: Changes) -> dict[str, pa.Array]:
+    """The extra columns that some row needs."""
+    extras: dict[str, pa.Array] = {}
+    if changes.old_keys is not None and any(changes.old_keys):
+        extras["_gc_old_key"] = pa.array(changes.old_keys, KEY)
+    if changes.times is not None:
+        extras["_gc_source_time"] = changes.times
+    if changes.unchanged is not None and any(changes.unchanged):
+        extras["_gc_unchanged"] = pa.array(changes.unchanged, WIRE_EXTRAS["_gc_unchanged"].type)
+    return extras
 
 
 def _long_values(array: pa.Array) -> dict[int, bytes]:

@@ -17,7 +17,8 @@ from protocol.change import Op
 from protocol.errors import Rejected
 from protocol.schema import Column, TableSchema
 
-from ..batching import Changes, GroupBuilder
+from ..batching import GroupBuilder
+from ..changes import Changes
 from ..sources.settings import TableSettings
 from ..sources.source import PageLimits, Rows, Source
 from ..spool.records import Overlaid, TableState

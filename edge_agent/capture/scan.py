@@ -15,7 +15,7 @@ from protocol.errors import Rejected
 from protocol.limits import GROUP_BYTES_MAX
 from protocol.schema import TableSchema
 
-from ..batching import Changes
+from ..changes import Changes
 from ..sources.source import Rows, Source
 from ..spool.records import TableState
 from .diff import key_rows, select

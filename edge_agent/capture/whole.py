@@ -18,7 +18,8 @@ from protocol import canonical
 from protocol.change import Op
 from protocol.errors import Rejected
 
-from ..batching import Changes, GroupBuilder
+from ..batching import GroupBuilder
+from ..changes import Changes
 from ..sources.source import Rows
 from ..spool.records import Shard
 from .diff import CountIndex, Encoded, KeyedIndex, count_ops, encode, keyed_ops

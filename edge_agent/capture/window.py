@@ -15,7 +15,7 @@ from protocol.change import Op
 from protocol.errors import Fault, Rejected
 from protocol.schema import Column
 
-from ..batching import Changes
+from ..changes import Changes
 from ..spool.records import Overlaid
 from .diff import key_rows
 from .facts import Recent, facts_of

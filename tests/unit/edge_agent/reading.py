@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from protocol import canonical, envelope
 from protocol.batch import Batch, MarkHeader, decode_batch, decode_mark, decode_piece
 from protocol.change import OP_CODES, Op, Version
@@ -28,13 +30,16 @@ OPS = {code: op for op, code in OP_CODES.items()}
 
 @dataclass(frozen=True)
 class Change:
-    """One row of a batch. `row` is canonical; a deletion has none."""
+    """One row of a batch. `row` is canonical; a deletion has none. The rest only a log knows."""
 
     version: Version
     table: TableName
     op: Op
     key: bytes
     row: bytes
+    old_key: bytes | None = None
+    unchanged: tuple[str, ...] = ()
+    time: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,13 +131,22 @@ class Reader:
         lines = canonical.encode_rows(arrays, names, asides)
         keys = columns["_gc_key"].to_pylist()
         ops = [OPS[code] for code in columns["_gc_op"].to_pylist()]
+        nothing = pa.nulls(len(ops))
+        olds = columns.get("_gc_old_key", nothing).to_pylist()
+        unchanged = columns.get("_gc_unchanged", nothing).to_pylist()
+        times = columns.get("_gc_source_time", nothing).cast(pa.int64()).to_pylist()
+        for i in (i for i, old in enumerate(olds) if old is not None):
+            assert (ops[i], i and (ops[i - 1], keys[i - 1])) == (Op.CREATE, (Op.DELETE, olds[i])), (
+                "a key change"
+            )
         key_lines = canonical.encode_rows([arrays[i] for i in schema.key_positions]) if schema.key else lines
         secret = b"" if schema.key else self.secret
         for i, (op, key, line, key_line) in enumerate(zip(ops, keys, lines, key_lines, strict=True)):
             if schema.key or op is not Op.DELETE:
                 assert key == canonical.digest(key_line, secret), "_gc_key"
             place = Version(version.epoch, version.seq, i)
-            yield Change(place, schema.table, op, key, b"" if op is Op.DELETE else line)
+            row = b"" if op is Op.DELETE else line
+            yield Change(place, schema.table, op, key, row, olds[i], tuple(unchanged[i] or ()), times[i])
 
     def _check_large(self, entry: dict[str, Any]) -> None:
         if entry["reason"] == "large":

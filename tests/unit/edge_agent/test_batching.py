@@ -9,13 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from edge_agent.batching import Changes, Group, GroupBuilder, place_after
+from edge_agent.batching import Group, GroupBuilder, place_after
+from edge_agent.changes import Changes
 from edge_agent.sources.columns import aside
 from edge_agent.sources.source import Rows
 from protocol import canonical
 from protocol.batch import MarkHeader
-from protocol.change import MarkKind, Op
+from protocol.change import TIME, MarkKind, Op
 from protocol.envelope import Kind
 from protocol.errors import Rejected
 from protocol.limits import (
@@ -124,6 +127,43 @@ def test_batches_are_cut_at_the_target_and_lose_nothing() -> None:
     assert [c.row for c in found] == lines(some)
     assert reader.kinds.count(Kind.BATCH) == made.batches
     assert 2 <= made.batches <= 1 + some.rows.nbytes * 2 // BATCH_PLAIN_BYTES_TARGET
+
+
+WIDE = ["x" * 8, "甲" * 2_000, "".join(NOISE.choices("abcdefghij", k=20_000))]
+
+
+@settings(max_examples=60)
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from("cuk"), st.integers(0, 2)), min_size=1, max_size=12),
+    copies=st.integers(1, 40),
+)
+def test_what_a_log_knows_travels_and_a_change_of_key_is_never_parted(
+    kinds: list[tuple[str, int]], copies: int
+) -> None:
+    """That the two halves stand together in one batch is asserted by the reader."""
+    ops: list[Op] = []
+    values: list[str | None] = []
+    olds: list[bytes | None] = []
+    for kind, wide in kinds * copies:
+        if kind == "k":
+            ops, values, olds = [*ops, Op.DELETE], [*values, None], [*olds, None]
+        ops.append(Op.UPDATE if kind == "u" else Op.CREATE)
+        values.append(None if kind == "u" else WIDE[wide])
+        olds.append(b"k" if kind == "k" else None)
+    some = changes(SCHEMA, values)
+    olds = [old and some.keys[i - 1] for i, old in enumerate(olds)]
+    unchanged = [["v"] if op is Op.UPDATE else None for op in ops]
+    times = pa.array(range(len(ops)), TIME)
+    some = replace(some, ops=ops, old_keys=olds, unchanged=unchanged, times=times)
+    made = builder()
+    made.add(some)
+    _, found = read(made.finish())
+    assert [(c.op, c.key, c.old_key, list(c.unchanged) or None, c.time) for c in found] == list(
+        zip(ops, some.keys, olds, unchanged, range(len(ops)), strict=True)
+    )
+    assert [c.row for c in found if c.op is not Op.DELETE] == [
+        line for line, op in zip(lines(some), ops, strict=True) if op is not Op.DELETE
+    ]
 
 
 def test_a_batch_never_has_more_rows_than_agreed() -> None:
