@@ -103,6 +103,11 @@ class GroupBuilder:
         """Batches so far."""
         return self._batches
 
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to send yet."""
+        return bool(self._sealed) or self._pending is not None
+
     def add(self, changes: Changes) -> None:
         """Rejected GC-2013 where one row alone does not fit an envelope."""
         if not changes.count:

@@ -85,6 +85,24 @@ class Recent:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """What is remembered of a table that is captured by its source's log. `identity` (`sources.log.Chunk`) as it was
+    when its snapshot began, "" where the next one that is seen counts. `reread`: canonical keys of rows to be read
+    once more before the snapshot ends. `stale`: why it must be read anew, "" where it need not."""
+
+    identity: str = ""
+    reread: tuple[bytes, ...] = ()
+    stale: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"reread": [key.hex() for key in self.reread]}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Followed:
+        return cls(**said | {"reread": tuple(bytes.fromhex(key) for key in said["reread"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """`confirmed`: a person has said that the deletions are meant. `before`: how many rows were known when a
     snapshot began that reads without the old index. `deleted` rows `of` so many have gone since the last
@@ -102,6 +120,7 @@ class Facts:
     recent: Recent | None = None
     checked: int = 0
     gone: bool = False
+    log: Followed | None = None
 
     @property
     def under_way(self) -> bool:
@@ -112,11 +131,13 @@ class Facts:
     @property
     def lasting(self) -> Facts:
         """What the end of a pass leaves."""
-        return Facts(polled=self.polled, recent=self.recent, checked=self.checked)
+        return Facts(polled=self.polled, recent=self.recent, checked=self.checked, log=self.log)
 
     def beside(self, lasting: Facts) -> Facts:
         """These, with what outlives a pass taken from `lasting`."""
-        return replace(self, polled=lasting.polled, recent=lasting.recent, checked=lasting.checked)
+        return replace(
+            self, polled=lasting.polled, recent=lasting.recent, checked=lasting.checked, log=lasting.log
+        )
 
     @property
     def files(self) -> list[str]:
@@ -135,6 +156,8 @@ class Facts:
             said["polled"] = {"column": self.polled.column, "position": self.polled.position.hex()}
         if self.recent is not None:
             said["recent"] = asdict(self.recent)
+        if self.log is not None:
+            said["log"] = self.log.to_json()
         return said | ({"files": self.files} if self.files else {})
 
     @classmethod
@@ -149,6 +172,8 @@ class Facts:
             fields["polled"] = Polled(said["polled"]["column"], position)
         if "recent" in said:
             fields["recent"] = Recent(**said["recent"])
+        if "log" in said:
+            fields["log"] = Followed.from_json(said["log"])
         return cls(**fields)
 
 

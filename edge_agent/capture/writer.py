@@ -54,7 +54,10 @@ class StreamWriter:
         self,
         group: GroupBuilder | None,
         *,
+        position: str | None = None,
+        cut: bool = False,
         table: TableState | None = None,
+        tables: Sequence[TableState] = (),
         drop_shards: Sequence[bytes] = (),
         add_shards: Sequence[Shard] = (),
         drop_all_shards: bool = False,
@@ -63,8 +66,10 @@ class StreamWriter:
         drop_overlay: bool = False,
         scan: Scan | None = None,
     ) -> None:
-        """One transaction. Raises Transient GC-3001/3002 or as `state`; then nothing of it happened."""
-        done = group.finish() if group is not None else None
+        """One transaction. `cut`: the group ends a transaction of the source, a consistent point.
+
+        Raises Transient GC-3001/3002 or as `state`; then nothing of it happened."""
+        done = group.finish(position, cut) if group is not None else None
         state = self.state()  # after the sealing, which takes its time
         self.spool.commit(
             Work(
@@ -74,7 +79,9 @@ class StreamWriter:
                 envelopes=done.envelopes if done else (),
                 schemas=done.schemas if done else (),
                 objects=done.objects if done else (),
+                position=position,
                 table=table,
+                tables=tables,
                 drop_shards=drop_shards,
                 add_shards=add_shards,
                 drop_all_shards=drop_all_shards,

@@ -78,7 +78,7 @@ class Work:
     """Everything that becomes durable in one transaction (promise 1).
 
     `envelopes` follow `after_seq`. `schemas` (fingerprint, content) and `objects` (SHA-256) are those that these
-    envelopes carry. `drop_shards` (their `lo`), then `add_shards`, concern `table.table`.
+    envelopes carry. `drop_shards` (their `lo`), then `add_shards`, concern `table.table`; `tables` are further states.
     """
 
     stream: Stream
@@ -89,6 +89,7 @@ class Work:
     schemas: Sequence[tuple[bytes, bytes]] = ()
     objects: Sequence[bytes] = ()
     table: TableState | None = None
+    tables: Sequence[TableState] = ()
     drop_shards: Sequence[bytes] = ()
     add_shards: Sequence[Shard] = ()
     drop_all_shards: bool = False

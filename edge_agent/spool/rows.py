@@ -113,7 +113,9 @@ def note_sent(db: sqlite3.Connection, stream: int, work: Work) -> None:
 
 
 def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:
-    """The table's state and index, as far as `work` changes them."""
+    """The tables' states, and the index of one of them, as far as `work` changes them."""
+    for state in work.tables:
+        put_table(db, stream, state)
     if work.table is None:
         lists = (work.drop_shards, work.add_shards, work.drop_overlaid, work.overlaid)
         assert not any((*lists, work.drop_all_shards, work.drop_overlay)), "which table's?"

@@ -1,0 +1,312 @@
+"""Follows a source's log: gulp by gulp into the spool, position and changes in one transaction (promise 1).
+
+What the log tells again after a restart is recognised by its position and not sent twice, but is held again until
+a statement has seen it. Snapshots go on between the gulps (`chunks`). The server hears that it may forget only what
+the spool has, and nothing that a later restart needs to be told again. Everything here blocks, on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from protocol import canonical
+from protocol.batch import MarkHeader
+from protocol.change import TIME, MarkKind, Op
+from protocol.errors import Rejected
+from protocol.limits import GROUP_BYTES_MAX
+from protocol.names import TableName
+from protocol.schema import TableSchema
+
+from ...batching import GroupBuilder
+from ...changes import Changes
+from ...orders import Orders
+from ...sources.log import Altered, Changed, Event, Fence, Gulp, Logged, LogSource, Truncated
+from ...spool.records import Scan
+from ..diff import select
+from ..phases import Phase
+from ..scan import ScanSettings
+from ..writer import StreamWriter
+from .chunks import Chunks
+from .position import Position
+from .tables import Tables
+from .unseen import Unseen
+
+GULP_BYTES = GROUP_BYTES_MAX
+SEEN_SECONDS = 1.0
+"""How often it is asked which of the decoded transactions are visible by now."""
+UNSEEN_ROWS = 50_000
+"""Asked at once where so many changes are held."""
+IDLE_SECONDS = 1.0
+"""How often an idle source's position is written down."""
+
+
+@dataclass(slots=True)
+class _Under:
+    """The group that this gulp becomes."""
+
+    writer: StreamWriter
+    group: GroupBuilder
+    position: Position
+
+
+class LogFollower:
+    """Of one source; `included` are the tables that its log carries for us. Raises the source's and the spool's faults,
+    after which `forget` must be called; a table's are given to `reject`."""
+
+    def __init__(
+        self,
+        slug: str,
+        settings: ScanSettings,
+        writer: Callable[[], StreamWriter],
+        orders: Orders,
+        describe: Callable[[TableName], TableSchema],
+        reject: Callable[[TableName, Rejected | None], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._writer = writer
+        self._reject = reject
+        self._clock = clock
+        self._tables = Tables()
+        self._unseen = Unseen()
+        self.chunks = Chunks(slug, self._tables, self._unseen, orders, describe, settings)
+        self._begun = False
+        self._open = (0, 0)
+        self._reached = 0
+        self._seen_at = self._noted_at = clock()
+        self._complete = 0
+
+    @property
+    def complete(self) -> int:
+        """Everything that was committed before (microseconds UTC, the source's clock) is in the spool; 0: unknown."""
+        return self._complete
+
+    def forget(self) -> None:
+        """After a fault: what is in memory alone is void, and the log is read again from the position."""
+        self._begun = False
+        self._tables.clear()
+        self._unseen = self.chunks.restart()
+        self._open, self._reached, self._complete = (0, 0), 0, 0
+
+    def follow(self, source: LogSource, seconds: float, floor: int | None = None) -> bool:
+        """One gulp, for which it waits so long; whether anything came. `floor`: up to when everything else of the
+        source is complete (microseconds UTC), None where there is nothing else."""
+        writer = self._writer()
+        position = Position.parse(writer.state().position)
+        if not self._begun:
+            source.follow(position.end)
+            self._begun = True
+        self._see(source)
+        gulp = source.read(GULP_BYTES, seconds)
+        under = _Under(writer, writer.group(), position)
+        for event in gulp.events:
+            self._take(under, event)
+        self._finish(source, under, position, gulp, floor)
+        return bool(gulp.events)
+
+    def snapshot(self, source: LogSource, tables: Collection[TableName]) -> bool:
+        """One step of the first of these tables that needs any; False where none does or all have to wait."""
+        writer = self._writer()
+        caught_up = self._begun and self._reached >= Position.parse(writer.state().position).end
+        if self.chunks.waits_for_fence or not caught_up:
+            return False
+        for table in tables:
+            if not self.chunks.due(writer, table):
+                continue
+            try:
+                if self.chunks.step(writer, source, table):
+                    self._reject(table, None)
+                    return True
+            except Rejected as fault:
+                self._tables.clear()
+                self.chunks.void(table)
+                self._give_up(writer, table, fault)
+        return False
+
+    def _give_up(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
+        """A table whose definition is no longer that of its snapshot begins anew; else a person hears of it."""
+        if fault.code == "GC-2010":
+            self._tables.mark_stale(writer, table, "columns changed")
+            writer.commit(None, tables=self._tables.changed)
+            self._tables.clear()
+        else:
+            self._reject(table, fault)
+
+    # events
+
+    def _take(self, under: _Under, event: Event) -> None:
+        match event:
+            case Changed():
+                for logged in event.tables:
+                    self._logged(under, event, logged)
+                if not event.tables:
+                    self._unseen.hold(tuple(event.transactions), None, [])
+                for one in event.transactions:
+                    before = self._open[1] if self._open[0] == one.commit else 0
+                    rows = before + one.rows
+                    under.position = under.position.after(one, rows)
+                    self._open = (0, 0) if one.end is not None else (one.commit, rows)
+            case Truncated():
+                if not under.position.has(event.transaction, event.ordinal):
+                    for table in event.tables:
+                        self._truncated(under, table)
+                self._open = (event.transaction.commit, event.ordinal + 1)
+                under.position = under.position.after(replace(event.transaction, end=None), event.ordinal + 1)
+            case Altered():
+                self.chunks.void(event.table)
+                self._tables.mark_stale(under.writer, event.table, "columns changed")
+            case Fence():
+                self.chunks.meet(under.writer, under.group, event.token)
+
+    def _logged(self, under: _Under, event: Changed, logged: Logged) -> None:
+        try:
+            changes = changes_of(logged, under.writer.secret, [one.time for one in event.transactions])
+        except Rejected as fault:
+            self._lose(under.writer, logged.schema.table, fault)
+            return
+        self._unseen.hold(tuple(event.transactions), changes, logged.transaction)
+        fresh = self._fresh(under.position, event, logged)
+        if not fresh:
+            return
+        if len(fresh) < changes.count:
+            changes = selected(changes, fresh)
+        try:
+            under.group.add(changes)
+        except Rejected as fault:
+            self._lose(under.writer, changes.schema.table, fault)
+        else:
+            self._remember(under.writer, changes)
+
+    def _lose(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
+        """Some of its changes cannot travel: it is read anew, where the same fault stays until it has gone."""
+        self._reject(table, fault)
+        self.chunks.void(table)
+        self._tables.mark_stale(writer, table, fault.code)
+
+    def _fresh(self, position: Position, event: Changed, logged: Logged) -> list[int]:
+        """The changes that are not spooled yet."""
+        if all(position.has_nothing_of(one) for one in event.transactions):
+            return list(range(len(logged.ops)))
+        whose = [event.transactions[place] for place in logged.transaction]
+        pairs = zip(whose, logged.ordinal, strict=True)
+        return [i for i, (one, ordinal) in enumerate(pairs) if not position.has(one, ordinal)]
+
+    def _remember(self, writer: StreamWriter, changes: Changes) -> None:
+        """Rows that came under another key with some values left out are read once more (capture.md §3.6); of a table
+        that follows, how many rows it has."""
+        table = changes.schema.table
+        state = self._tables.state(writer, table)
+        if state is None:
+            return
+        if state.phase == Phase.FOLLOW:
+            more = changes.ops.count(Op.CREATE) - changes.ops.count(Op.DELETE)
+            if more:
+                facts = self._tables.facts(writer, table)
+                self._tables.keep(writer, table, replace(facts, before=max(0, facts.before + more)))
+            return
+        if not changes.old_keys or not changes.unchanged or state.phase != Phase.SNAPSHOT:
+            return
+        moved = [i for i, old in enumerate(changes.old_keys) if old and changes.unchanged[i]]
+        if moved:
+            facts = self._tables.facts(writer, table)
+            rows = select(changes.rows, moved)
+            keys = canonical.encode_rows([rows.columns[i] for i in changes.schema.key_positions])
+            followed = self._tables.followed(writer, table)
+            followed = replace(followed, reread=(*followed.reread, *keys))
+            self._tables.keep(writer, table, replace(facts, log=followed))
+
+    def _truncated(self, under: _Under, table: TableName) -> None:
+        """A snapshot under way begins anew; the table's new file is no surprise."""
+        writer, state = under.writer, self._tables.state(under.writer, table)
+        if state is None or state.phase not in (Phase.SNAPSHOT, Phase.FOLLOW):
+            return
+        self.chunks.void(table)
+        if state.phase == Phase.SNAPSHOT:
+            self._tables.mark_stale(writer, table, "truncated")
+        content = writer.spool.schema(writer.stream, state.fingerprint)
+        if content is not None:
+            under.group.schema(TableSchema.from_bytes(content))
+        under.group.mark(
+            MarkHeader(
+                captured=writer.wall(),
+                mark=MarkKind.TRUNCATE,
+                table=(table.database, table.schema, table.name),
+                schema_=state.fingerprint.hex(),
+            )
+        )
+        facts = self._tables.facts(writer, table)
+        if facts.log is not None:
+            self._tables.keep(writer, table, replace(facts, before=0, log=replace(facts.log, identity="")))
+
+    # the end of a gulp
+
+    def _finish(
+        self, source: LogSource, under: _Under, before: Position, gulp: Gulp, floor: int | None
+    ) -> None:
+        self._reached = max(self._reached, gulp.reached)
+        position = under.position.reaching(gulp.reached)
+        now = self._clock()
+        idle = not gulp.events and now - self._noted_at < IDLE_SECONDS
+        if not idle and (position != before or under.group.any or self._tables.changed):
+            whole = not position.commit
+            complete = 0 if not whole else gulp.time if floor is None else min(gulp.time, floor)
+            under.writer.commit(
+                under.group,
+                position=str(position),
+                cut=whole,
+                tables=self._tables.changed,
+                scan=Scan(complete) if complete else None,
+            )
+            self._complete = gulp.time if whole else self._complete
+            self._noted_at = now
+        self._tables.clear()
+        self._confirm(source, position if not idle else before)
+
+    def _confirm(self, source: LogSource, position: Position) -> None:
+        """Only what the spool has, and nothing that no statement has seen (capture.md §3.5)."""
+        oldest = self._unseen.oldest()
+        source.confirm(position.end if oldest is None else min(position.end, oldest.commit))
+
+    def _see(self, source: LogSource) -> None:
+        """Not while a chunk waits for its fence: what its own statement did not see is still needed."""
+        if self.chunks.waits_for_fence or not self._unseen.any:
+            return
+        now = self._clock()
+        if now - self._seen_at >= SEEN_SECONDS or self._unseen.rows > UNSEEN_ROWS:
+            self._unseen.see(source.visible())
+            self._seen_at = now
+
+
+def changes_of(logged: Logged, secret: bytes, times: list[int]) -> Changes:
+    """With keys as they travel (landing.md §1a). Raises Rejected GC-2004 where one has no canonical form."""
+    schema, rows = logged.schema, logged.rows
+    key = set(schema.key)
+    if schema.key:
+        columns = [rows.columns[i] for i in schema.key_positions]
+        aside = any(entry["column"] in key for entries in rows.asides or () for entry in entries or ())
+        if aside or any(column.null_count for column in columns):
+            raise Rejected("GC-2004", table=str(schema.table))
+        keys = canonical.digests(canonical.encode_rows(columns))
+    else:
+        names = [c.name for c in schema.columns]
+        keys = canonical.digests(canonical.encode_rows(rows.columns, names, rows.asides), secret)
+    old_keys: list[bytes | None] | None = None
+    if logged.moved is not None and any(logged.moved):
+        old_keys = [keys[i - 1] if moved else None for i, moved in enumerate(logged.moved)]
+    stamps = pa.array([times[place] for place in logged.transaction], TIME)
+    return Changes(schema, rows, logged.ops, keys, old_keys, logged.unchanged, stamps)
+
+
+def selected(changes: Changes, positions: list[int]) -> Changes:
+    """Some of the changes; both halves of a change of key, or neither."""
+    return Changes(
+        changes.schema,
+        select(changes.rows, positions),
+        [changes.ops[i] for i in positions],
+        [changes.keys[i] for i in positions],
+        changes.old_keys and [changes.old_keys[i] for i in positions],
+        changes.unchanged and [changes.unchanged[i] for i in positions],
+        None if changes.times is None else changes.times.take(pa.array(positions, pa.int64())),
+    )

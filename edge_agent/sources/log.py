@@ -1,0 +1,167 @@
+"""The contract of a source that has a log: changes in commit order, and snapshots that say what they saw.
+
+A log is read in *gulps*. What happened in one comes as events: rows of committed transactions, table by table, and
+between them what orders everything (a table truncated, its columns changed, a fence). Positions are LSNs, whole numbers
+that rise. The log is read forward only and knows nothing of spools: where it begins, and how far the server
+may forget, is said by whoever keeps what it gave (promise 1). As with any source, methods block and never run two at
+a time. Implementations: `pg.source` and, for tests, `memory_log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.change import Op
+from protocol.names import TableName
+from protocol.schema import TableSchema
+
+from .source import Page, PageLimits, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Which transactions a statement saw, as PostgreSQL says it (`pg_current_snapshot()`); 64-bit numbers."""
+
+    xmin: int
+    xmax: int
+    running: frozenset[int] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> Snapshot:
+        """From `xmin:xmax:xip,xip,…`."""
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    def sees(self, xid: int) -> bool:
+        """Of a transaction that has committed."""
+        return xid < self.xmin or (xid < self.xmax and xid not in self.running)
+
+    @property
+    def newest(self) -> int:
+        """A transaction number near those of now."""
+        return self.xmax
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Of the log: `commit` is where its commit record begins, `end` where the next record may; None while more of it is
+    still to come. `time` is the server's clock, microseconds UTC. `rows`: row changes of it in this event, of
+    whatever table."""
+
+    xid: int
+    commit: int
+    end: int | None
+    time: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Changes of one table under one schema, in the order of the log; all lists have one entry a change.
+
+    A row has all columns of the schema; of a deletion only those of the key are filled (without a key: all). A change
+    of key is a deletion of the old and a creation with `moved`. `unchanged` names columns that an update did not carry.
+    `transaction` is the place in `Changed.transactions`, `ordinal` the place among the transaction's row changes, of
+    whatever table, from 0; both halves of an update that became two changes have the same.
+    """
+
+    schema: TableSchema
+    rows: Rows
+    ops: list[Op]
+    transaction: list[int]
+    ordinal: list[int]
+    moved: list[bool] | None = None
+    unchanged: list[list[str] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What happened to rows: transactions in commit order (the last may go on in the next event, the first may have
+    begun in an earlier one) and their changes, table by table."""
+
+    transactions: Sequence[Transaction]
+    tables: Sequence[Logged]
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """Counts as one row change of its transaction, with this `ordinal`."""
+
+    transaction: Transaction
+    ordinal: int
+    tables: Sequence[TableName]
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """From here on rows of the table may come under another schema."""
+
+    table: TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fence of ours was met (`LogSource.fence`)."""
+
+    token: str
+
+
+Event = Changed | Truncated | Altered | Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Gulp:
+    """`reached`: everything whose commit record begins below this LSN has come by now, and so has everything that was
+    committed before `time` (the server's clock, microseconds UTC)."""
+
+    events: Sequence[Event]
+    reached: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of a key range, and what the statement saw. `identity` changes whenever the table was rewritten, replaced or
+    altered in a way that its log does not tell."""
+
+    page: Page
+    snapshot: Snapshot
+    identity: str
+
+
+class LogSource(Protocol):
+    """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read (…)."""
+
+    def follow(self, after: int) -> None:
+        """Read the log from the first commit at or beyond `after`: an LSN that was confirmed, or the slot's first."""
+        ...
+
+    def read(self, bytes_max: int, seconds: float) -> Gulp:
+        """What has come by now, at most about so much; waits so long for the first of it."""
+        ...
+
+    def confirm(self, lsn: int) -> None:
+        """The server may forget every transaction whose commit record begins below `lsn`."""
+        ...
+
+    def visible(self) -> Snapshot:
+        """What a statement of now sees."""
+        ...
+
+    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
+        """The identity (as of a Chunk) of each table that the log carries now, of these."""
+        ...
+
+    def chunk(self, schema: TableSchema, after: bytes, limits: PageLimits) -> Chunk:
+        """As `Source.page`, without an upper bound. Nothing of the log is read meanwhile."""
+        ...
+
+    def rows_of(self, schema: TableSchema, keys: Sequence[bytes]) -> Chunk:
+        """The rows that have these canonical keys now; `page.full` means nothing."""
+        ...
+
+    def fence(self) -> str:
+        """Put a fence into the log; its token comes back in a `Fence` behind all that committed before this call."""
+        ...
