@@ -138,7 +138,7 @@ def _as_sqlite(column: pa.Array) -> list[Any]:
     if pa.types.is_date32(column.type):
         return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
     if pa.types.is_decimal(column.type):
-        return column.cast(pa.float64()).to_pylist()  # type: ignore[no-any-return]
+        return column.cast(pa.string()).to_pylist()  # type: ignore[no-any-return] # the nearest double, by its affinity
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
