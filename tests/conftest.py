@@ -24,5 +24,10 @@ def _loggers_are_left_as_found() -> Iterator[None]:
 
 
 def _levels() -> dict[str, int]:
+    """Of our own: a library may set its own when it is imported."""
     loggers = logging.Logger.manager.loggerDict
-    return {name: one.level for name, one in loggers.items() if isinstance(one, logging.Logger)}
+    return {
+        name: one.level
+        for name, one in loggers.items()
+        if isinstance(one, logging.Logger) and name.partition(".")[0] in ("edge", "central", "protocol")
+    }
