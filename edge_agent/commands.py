@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,16 +18,15 @@ from rich.markup import escape
 
 from protocol import VERSION
 from protocol.enrolment import Token
-from protocol.errors import Fault, Permanent, Rejected
-from protocol.schema import TableSchema
+from protocol.errors import Fault, Permanent
 
+from . import checked, checking, control, platform, sample
 from . import config as configuration
-from . import control, platform, sample
 from .config import Config
 from .identity import StateDir
 from .sources.registry import open_source
-from .sources.settings import SqlSettings, TableSettings
-from .sources.source import Source, TableInfo, Way
+from .sources.settings import SqlSettings
+from .sources.source import Source, TableInfo
 
 EX_USAGE, EX_CONFIG = 64, 78
 
@@ -141,11 +142,12 @@ def check(
     for slug in slugs:
         if slug not in loaded.sources:
             raise Permanent("GC-1003", path=str(config), key=f"sources.{slug}", problem="no such source")
-        facts += _check(loaded, slug)
+        with _opened(loaded, slug) as opened:
+            facts += checking.check(slug, loaded.sources[slug], opened)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
-    _print_check(facts)
+    checked.show(console, facts)
 
 
 @app.command()
@@ -229,125 +231,27 @@ def _request(loaded: Config, request: control.Request) -> None:
     console.print("已提交，代理运行时立即执行 Asked for; the agent does it as soon as it runs.")
 
 
-def _open(loaded: Config, slug: str) -> Source:
+@contextmanager
+def _opened(loaded: Config, slug: str) -> Iterator[Source]:
     identity = StateDir(loaded.agent.state_dir).folder_identity(slug)
-    return open_source(slug, loaded.sources[slug], identity, os.environ)
+    source = open_source(slug, loaded.sources[slug], identity, os.environ)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 def _look(loaded: Config, slug: str, *, quiet: bool) -> list[TableInfo]:
-    source = _open(loaded, slug)
     try:
-        infos = source.inventory()
+        with _opened(loaded, slug) as source:
+            infos = source.inventory()
     except Fault as fault:
         if not quiet:
             raise
         tell(fault)
         return []
-    finally:
-        source.close()
     for info in infos:
         rows = "?" if info.rows_estimate is None else f"{info.rows_estimate:,}"
         line = f"  {info.name}  ({len(info.columns)} 列 columns, {rows} 行 rows)"
         console.print(line, highlight=False, markup=False)
     return infos
-
-
-def _check(loaded: Config, slug: str) -> list[dict[str, Any]]:
-    from .capture.included import is_included, unmatched
-
-    settings = loaded.sources[slug]
-    source = _open(loaded, slug)
-    try:
-        infos = source.inventory()
-        found = [
-            {
-                "source": slug,
-                "table": str(info.name),
-                "included": is_included(settings, info.name),
-                "rows_estimate": info.rows_estimate,
-                **_way(source, info, settings.of(str(info.name))),
-            }
-            for info in infos
-        ]
-    finally:
-        source.close()
-    missing = unmatched(settings, [info.name for info in infos])
-    return found + [_matches_nothing(slug, pattern) for pattern in missing]
-
-
-def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
-    fault = Rejected("GC-2044", source=slug, pattern=pattern)
-    return {
-        "source": slug,
-        "table": pattern,
-        "included": True,
-        "rows_estimate": None,
-        "way": None,
-        "key": [],
-        "guarantee": None,
-        "fault": f"{fault.code} {fault.what}",
-    }
-
-
-def _way(source: Source, info: TableInfo, of: TableSettings) -> dict[str, Any]:
-    try:
-        schema = source.describe(info.name)
-        ranges = source.way(schema) is Way.RANGES
-        guarantee = "found at the next scan" if schema.key else "multiset, found at the next scan"
-        way = "diff by key ranges" if ranges else "diff of the whole"
-        return {
-            "way": way,
-            "key": list(schema.key),
-            "guarantee": guarantee,
-            "fault": None,
-            "follows": _follows(schema, of),
-        }
-    except Fault as fault:
-        said = f"{fault.code} {fault.what}"
-        return {"way": None, "key": [], "guarantee": None, "fault": said, "follows": []}
-
-
-def _follows(schema: TableSchema, of: TableSettings) -> list[dict[str, Any]]:
-    """The ways beside the scans that are set, and what would keep one from working."""
-    from .capture.polling import followed
-
-    said: list[dict[str, Any]] = []
-    for way, column in (("cursor", of.cursor), ("window", of.window)):
-        if column is None:
-            continue
-        one: dict[str, Any] = {"way": way, "column": column, "fault": None}
-        try:
-            followed(schema, column, way)
-        except Fault as fault:
-            one["fault"] = f"{fault.code} {fault.what}"
-        said.append(one)
-    return said
-
-
-def _print_check(facts: list[dict[str, Any]]) -> None:
-    """One line a table, never cut: a long name stays whole."""
-    words = {
-        "cursor": "发现游标有变化的行，不发现删除 rows whose cursor moved, no deletions",
-        "window": "发现窗口内的增、改、删 all changes in the window; 其余靠扫描 scans find the rest",
-        "diff by key ranges": "按主键分段比对 diff by key ranges",
-        "diff of the whole": "整表比对 diff of the whole",
-        "found at the next scan": "下次扫描发现 found at the next scan",
-        "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
-    }
-    for one in facts:
-        captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
-        rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
-        console.print(
-            f"{captured}  [bold]{one['source']}  {escape(one['table'])}[/bold]  {rows} 行 rows",
-            soft_wrap=True,
-        )
-        key = escape(", ".join(one["key"])) or "无 none"
-        if one["fault"]:
-            console.print(f"    [red]{escape(one['fault'])}[/red]", soft_wrap=True, highlight=False)
-        else:
-            way, guarantee = words[one["way"]], words[one["guarantee"]]
-            console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)
-        for follow in one.get("follows", ()):
-            text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
-            fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
-            console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)

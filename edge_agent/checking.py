@@ -1,0 +1,80 @@
+"""What `edge-agent check` finds out: per table which way of capture is possible, what it guarantees and what it meets.
+
+It reads what any scan would, changes nothing, and prints nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.errors import Fault, Rejected
+from protocol.schema import TableSchema
+
+from .capture.included import is_included, unmatched
+from .capture.polling import followed
+from .sources.settings import SourceSettings, TableSettings
+from .sources.source import Source, TableInfo, Way
+
+
+def check(slug: str, settings: SourceSettings, source: Source) -> list[dict[str, Any]]:
+    """The facts of `check --json`: one a table, and one for each pattern of `include` that fits none."""
+    infos = source.inventory()
+    found = [
+        {
+            "source": slug,
+            "table": str(info.name),
+            "included": is_included(settings, info.name),
+            "rows_estimate": info.rows_estimate,
+            **_way(source, info, settings.of(str(info.name))),
+        }
+        for info in infos
+    ]
+    missing = unmatched(settings, [info.name for info in infos])
+    return found + [_matches_nothing(slug, pattern) for pattern in missing]
+
+
+def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
+    fault = Rejected("GC-2044", source=slug, pattern=pattern)
+    return {
+        "source": slug,
+        "table": pattern,
+        "included": True,
+        "rows_estimate": None,
+        "way": None,
+        "key": [],
+        "guarantee": None,
+        "fault": f"{fault.code} {fault.what}",
+    }
+
+
+def _way(source: Source, info: TableInfo, of: TableSettings) -> dict[str, Any]:
+    try:
+        schema = source.describe(info.name)
+        ranges = source.way(schema) is Way.RANGES
+        guarantee = "found at the next scan" if schema.key else "multiset, found at the next scan"
+        way = "diff by key ranges" if ranges else "diff of the whole"
+        return {
+            "way": way,
+            "key": list(schema.key),
+            "guarantee": guarantee,
+            "fault": None,
+            "follows": _follows(schema, of),
+        }
+    except Fault as fault:
+        said = f"{fault.code} {fault.what}"
+        return {"way": None, "key": [], "guarantee": None, "fault": said, "follows": []}
+
+
+def _follows(schema: TableSchema, of: TableSettings) -> list[dict[str, Any]]:
+    """The ways beside the scans that are set, and what would keep one from working."""
+    said: list[dict[str, Any]] = []
+    for way, column in (("cursor", of.cursor), ("window", of.window)):
+        if column is None:
+            continue
+        one: dict[str, Any] = {"way": way, "column": column, "fault": None}
+        try:
+            followed(schema, column, way)
+        except Fault as fault:
+            one["fault"] = f"{fault.code} {fault.what}"
+        said.append(one)
+    return said
