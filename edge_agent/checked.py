@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from .status import size, span
+
 
 def show(console: Console, facts: list[dict[str, Any]]) -> None:
     """One line a table, never cut: a long name stays whole."""
@@ -31,7 +33,45 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         else:
             way, guarantee = words[one["way"]], words[one["guarantee"]]
             console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)
-        for follow in one.get("follows", ()):
+        if one["cost"]:
+            _show_cost(console, one["cost"])
+        for follow in one["follows"]:
             text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
             fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
             console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)
+    for source in dict.fromkeys(one["source"] for one in facts):
+        _show_sum(console, source, [one for one in facts if one["source"] == source and one["included"]])
+
+
+def _show_cost(console: Console, cost: dict[str, Any]) -> None:
+    if cost["scan_seconds"] is None:
+        text = "    一次扫描的开销未知：行数未知 what a scan costs is unknown: nobody knows how many rows"
+        console.print(text, soft_wrap=True, highlight=False)
+        return
+    sample = f"按 {cost['sampled_rows']:,} 行样本估算 estimated from {cost['sampled_rows']:,} rows"
+    costs = f"一次扫描约 one scan about {span(cost['scan_seconds'])} · 本机索引 index here {size(cost['index_bytes'])}"
+    console.print(f"    {costs} · {sample}", soft_wrap=True, highlight=False)
+    if cost["slower_than_interval"]:
+        pause = span(cost["interval_seconds"])
+        for text in (
+            f"扫描间隔 {pause} 短于一次扫描：请调大 scan_interval_seconds，或设置 cursor 或 window。",
+            f"A scan takes longer than the {pause} between two: raise scan_interval_seconds, "
+            "or set a cursor or a window.",
+        ):
+            console.print(f"    [yellow]{text}[/yellow]", soft_wrap=True, highlight=False)
+
+
+def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> None:
+    """Of all tables of a source that are captured."""
+    costs = [one["cost"] for one in included if one["cost"] and one["cost"]["scan_seconds"] is not None]
+    if not costs:
+        return
+    seconds, held = (sum(cost[of] for cost in costs) for of in ("scan_seconds", "index_bytes"))
+    unknown = len(included) - len(costs)
+    rest = f" · 另有 {unknown} 项未知 and {unknown} unknown" if unknown else ""
+    console.print(
+        f"[bold]{source}[/bold]  {len(costs)} 张表，全部扫描一遍约 tables, all of them about {span(seconds)} · "
+        f"本机索引 index here {size(held)}{rest}",
+        soft_wrap=True,
+        highlight=False,
+    )

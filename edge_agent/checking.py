@@ -1,10 +1,12 @@
 """What `edge-agent check` finds out: per table which way of capture is possible, what it guarantees and what it meets.
 
-It reads what any scan would, changes nothing, and prints nothing.
+It reads a little of what any scan would, changes nothing, and prints nothing.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from protocol.errors import Fault, Rejected
@@ -12,12 +14,16 @@ from protocol.schema import TableSchema
 
 from .capture.included import is_included, unmatched
 from .capture.polling import followed
+from .cost import cost_of
 from .sources.settings import SourceSettings, TableSettings
 from .sources.source import Source, TableInfo, Way
 
 
-def check(slug: str, settings: SourceSettings, source: Source) -> list[dict[str, Any]]:
-    """The facts of `check --json`: one a table, and one for each pattern of `include` that fits none."""
+def check(
+    slug: str, settings: SourceSettings, source: Source, clock: Callable[[], float] = time.monotonic
+) -> list[dict[str, Any]]:
+    """The facts of `check --json`: one a table, and one for each pattern of `include` that fits none. Some rows of
+    the tables that are included are read, of others nothing."""
     infos = source.inventory()
     found = [
         {
@@ -25,7 +31,7 @@ def check(slug: str, settings: SourceSettings, source: Source) -> list[dict[str,
             "table": str(info.name),
             "included": is_included(settings, info.name),
             "rows_estimate": info.rows_estimate,
-            **_way(source, info, settings.of(str(info.name))),
+            **_way(source, info, settings, clock),
         }
         for info in infos
     ]
@@ -44,10 +50,14 @@ def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
         "key": [],
         "guarantee": None,
         "fault": f"{fault.code} {fault.what}",
+        "follows": [],
+        "cost": None,
     }
 
 
-def _way(source: Source, info: TableInfo, of: TableSettings) -> dict[str, Any]:
+def _way(
+    source: Source, info: TableInfo, settings: SourceSettings, clock: Callable[[], float]
+) -> dict[str, Any]:
     try:
         schema = source.describe(info.name)
         ranges = source.way(schema) is Way.RANGES
@@ -58,11 +68,28 @@ def _way(source: Source, info: TableInfo, of: TableSettings) -> dict[str, Any]:
             "key": list(schema.key),
             "guarantee": guarantee,
             "fault": None,
-            "follows": _follows(schema, of),
+            "follows": _follows(schema, settings.of(str(info.name))),
+            **_cost(source, schema, info, settings, clock),
         }
     except Fault as fault:
         said = f"{fault.code} {fault.what}"
-        return {"way": None, "key": [], "guarantee": None, "fault": said, "follows": []}
+        return {"way": None, "key": [], "guarantee": None, "fault": said, "follows": [], "cost": None}
+
+
+def _cost(
+    source: Source,
+    schema: TableSchema,
+    info: TableInfo,
+    settings: SourceSettings,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """What a scan costs, and whether one takes longer than the pause between two. Raises what the scan would raise."""
+    if not is_included(settings, info.name):
+        return {"cost": None}
+    cost = cost_of(source, schema, info.rows_estimate, settings, clock)
+    interval = settings.scan_seconds(str(info.name))
+    slow = cost.scan_seconds is not None and cost.scan_seconds > interval
+    return {"cost": cost.to_json() | {"interval_seconds": interval, "slower_than_interval": slow}}
 
 
 def _follows(schema: TableSchema, of: TableSettings) -> list[dict[str, Any]]:

@@ -113,11 +113,16 @@ def patience_seconds(interval_seconds: float) -> float:
 
 
 def _followed(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
-    """The tables that are polled or have a window."""
+    """The tables that are polled or have a window; those that have waited longest first."""
+    followed = [(name, t) for name, t in tables.items() if t.followed]
+    followed.sort(key=lambda one: min((one[1].done.get(task, 0) for task in one[1].follows), default=0))
     return [
-        {"table": str(name), **{task.value: t.done.get(task) for task in Task}}
-        for name, t in tables.items()
-        if t.followed
+        {
+            "table": str(name),
+            "ways": [task.value for task in t.follows],
+            **{task.value: t.done.get(task) for task in Task},
+        }
+        for name, t in followed
     ]
 
 
@@ -127,6 +132,7 @@ def _tables(tables: Mapping[TableName, TableReport]) -> dict[str, Any]:
     return {
         "total": len(phases),
         "following": sum(p == Phase.FOLLOW for p in phases),
+        "followed": sum(t.followed for t in tables.values()),
         "snapshot": [
             {"table": str(name), "rows": t.rows, "rows_estimate": t.rows_estimate} for name, t in reading[:3]
         ],

@@ -18,6 +18,7 @@ from typing import Any
 
 FORMAT = 1
 """Of `status.json`, as health writes it."""
+FOLLOWED_SHOWN = 3
 RUNNING_SECONDS = 10.0
 _COLOURS = {"ok": "32", "bad": "31", "warn": "33", "dim": "2"}
 
@@ -82,7 +83,7 @@ def render(status: dict[str, Any] | None, age: float | None, *, colour: bool) ->
         f"  机构 site {status['site']}   代理 agent {status['agent'][:8]}…",
     ]
     for source in status["sources"]:
-        lines += _source(source, paint)
+        lines += _source(source, status["time"], paint)
     lines += _link(status["link"], status["broker"], paint)
     if status["spool"]["recovered"]:
         lines.append(
@@ -114,7 +115,7 @@ def _only_first_capture(status: dict[str, Any]) -> bool:
     return bool(ailing and calm and link["connected"] and link["centre_online"])
 
 
-def _source(source: dict[str, Any], paint: Any) -> list[str]:
+def _source(source: dict[str, Any], now: int, paint: Any) -> list[str]:
     fresh = source["freshness_seconds"]
     title = f"{source['source']} {source['name']}".strip()
     state = "尚未完成首次采集 first capture not complete" if fresh is None else f"{span(fresh)} 前 ago"
@@ -131,6 +132,7 @@ def _source(source: dict[str, Any], paint: Any) -> list[str]:
     for one in tables["snapshot"]:
         of = f" / ≈{one['rows_estimate']:,}" if one["rows_estimate"] else ""
         lines.append(f"    {_label('全量 snapshot')}{one['table']}  {one['rows']:,}{of} 行 rows")
+    lines += _followed(source, now)
     lines.append(
         f"    {_label('待回执 backlog')}{source['backlog_envelopes']:,} 个信封 envelopes，"
         f"{size(source['backlog_bytes'])}"
@@ -140,6 +142,24 @@ def _source(source: dict[str, Any], paint: Any) -> list[str]:
     for fault in [source["fault"], *source["faults"]]:
         if fault:
             lines += _fault(fault, paint)
+    return lines
+
+
+def _followed(source: dict[str, Any], now: int) -> list[str]:
+    """The few tables whose last poll or look at a window is the oldest, and how many others there are."""
+    words = {"poll": "轮询 poll", "window": "窗口 window"}
+    lines = []
+    shown = source.get("followed", [])[:FOLLOWED_SHOWN]
+    for one in shown:
+        ages = [
+            f"{words[way]} "
+            + ("尚未 not yet" if one[way] is None else f"{span((now - one[way]) / 1e6)} 前 ago")
+            for way in one["ways"]
+        ]
+        lines.append(f"    {_label('跟随 followed')}{one['table']}  {'，'.join(ages)}")
+    others = source["tables"].get("followed", 0) - len(shown)
+    if others > 0:
+        lines.append(f"    {_label('')}另有 {others} 张更近 and {others} tables more recent")
     return lines
 
 

@@ -20,8 +20,12 @@ class TableReport:
     rows_estimate: int | None = None
     faults: dict[Task, Fault] = field(default_factory=dict)
     done: dict[Task, int] = field(default_factory=dict)
-    followed: bool = False
-    """It is polled, or has a window."""
+    follows: tuple[Task, ...] = ()
+    """How it is read besides its scans: polled, or by a window."""
+
+    @property
+    def followed(self) -> bool:
+        return bool(self.follows)
 
     @property
     def fault(self) -> Fault | None:

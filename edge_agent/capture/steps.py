@@ -137,11 +137,9 @@ class Steps:
                 self.checked[name] = facts_of(self.spool.table(self.stream, name)).checked
                 jobs[name, Task.SCAN] += self._seconds_until_scan(name)
             report = self.report.tables.setdefault(name, TableReport())
-            report.followed = of.cursor is not None or of.window is not None
-            if of.cursor is not None:
-                jobs[name, Task.POLL] = now
-            if of.window is not None:
-                jobs[name, Task.WINDOW] = now
+            ways = ((Task.POLL, of.cursor), (Task.WINDOW, of.window))
+            report.follows = tuple(task for task, column in ways if column is not None)
+            jobs |= {(name, task): now for task in report.follows}
         self.rhythm.expect(jobs)
         if self.rhythm.scanning is None:
             self._scanning = None

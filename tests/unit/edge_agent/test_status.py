@@ -65,6 +65,28 @@ def test_healthy_is_said_first_and_then_how_fresh() -> None:
     assert "\x1b[32m" in shown(HEALTHY, colour=True)
 
 
+def test_what_is_polled_says_when_it_was_last_and_only_of_the_oldest() -> None:
+    tables = [
+        {
+            "table": f"public.门诊{i}",
+            "ways": ["poll", "window"],
+            "scan": None,
+            "poll": at,
+            "window": 1_000_000,
+        }
+        for i, at in enumerate((None, 2_000_000, 8_000_000, 9_000_000))
+    ]
+    source = SOURCE | {"followed": tables, "tables": SOURCE["tables"] | {"followed": 24}}
+    text = shown(HEALTHY | {"time": 10_000_000, "sources": [source]})
+    lines = [line.strip() for line in text.splitlines() if "public" in line or "more recent" in line]
+    assert lines == [
+        "跟随 followed       public.门诊0  轮询 poll 尚未 not yet，窗口 window 9.0 s 前 ago",
+        "跟随 followed       public.门诊1  轮询 poll 8.0 s 前 ago，窗口 window 9.0 s 前 ago",
+        "跟随 followed       public.门诊2  轮询 poll 2.0 s 前 ago，窗口 window 9.0 s 前 ago",
+        "另有 21 张更近 and 21 tables more recent",
+    ]
+
+
 def test_values_stand_below_each_other_although_chinese_is_wide() -> None:
     rows = [line for line in status.render(HEALTHY, 1.0, colour=False) if line.startswith("    ")]
 
