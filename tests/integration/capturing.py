@@ -65,12 +65,13 @@ class Seen:
 
 
 class Capturing:
-    """Sources by slug, each with a runner of its own, over one spool below `directory`."""
+    """Sources by slug, each with a runner of its own, over one spool below `directory`. The agent's clock shows `began`
+    (microseconds UTC) and goes on with each look at it."""
 
-    def __init__(self, directory: Path, sources: Mapping[str, Settings]) -> None:
+    def __init__(self, directory: Path, sources: Mapping[str, Settings], began: int = 0) -> None:
         self._moments = 0
         self._planned: dict[int, Callable[[], object]] = {}
-        self._time = 0
+        self._time = began
         self._spool = Spool.open(directory / "spool", bytes_max=1 << 30, keep_receipted_bytes=0)
         self._files = IndexFiles(directory / "index")
         self._seen = {slug: Seen(Stream("H1", slug)) for slug in sources}
@@ -133,6 +134,13 @@ class Capturing:
         """One pass of a source, and the faults that `status` prints of it then."""
         self.runners[slug].hint()
         await self.runners[slug].attempt()
+        return self.said(slug)
+
+    async def followed(self, slug: str, turns: int = 30) -> dict[str, str]:
+        """What is due without any hint, so many turns of it: polls and windows, where scans are far between."""
+        for _ in range(turns):
+            await self.runners[slug].turn()
+            await asyncio.sleep(0.001)
         return self.said(slug)
 
     async def once_watched(self, slug: str) -> set[tuple[str, str]]:
