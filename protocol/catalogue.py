@@ -245,6 +245,13 @@ _HERE: dict[str, Advice] = {
         "表 {table} 无法完整且精确地读取（{reason}），因此不予采集。",
         "请联系 DBA 消除该限制，或用 exclude 排除该表；其他表不受影响。",
     ),
+    "GC-2050": Advice(
+        _R,
+        "The log of {source} says something that its protocol does not know; nothing of it was taken.",
+        "Nothing to do if it passes: it is read again from the last stored position. If it stays, report it.",
+        "数据源 {source} 的日志内容不符合协议，未采用其中任何数据。",
+        "偶发时无需处理，将从已保存的位置重新读取；如持续出现，请报告。",
+    ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
         _L,
