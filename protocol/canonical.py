@@ -128,13 +128,10 @@ def digest(row: bytes, secret: bytes = b"") -> bytes:
 
 def digests(rows: Iterable[bytes], secret: bytes = b"") -> list[bytes]:
     """`digest` of each row."""
-    blake2b = hashlib.blake2b
-    if not secret:
-        return [blake2b(row, digest_size=HASH_BYTES).digest() for row in rows]
-    keyed = blake2b(digest_size=HASH_BYTES, key=secret)
+    beginning = hashlib.blake2b(digest_size=HASH_BYTES, key=secret)
     found = []
     for row in rows:
-        one = keyed.copy()  # cheaper than the key again
+        one = beginning.copy()  # cheaper than the parameters, and the key, again
         one.update(row)
         found.append(one.digest())
     return found
