@@ -40,7 +40,7 @@ DICTIONARY_ROWS_MIN = 64
 """Below it a dictionary costs more than it saves."""
 DICTIONARY_SAMPLE_ROWS = 512
 DISTINCT_SHARE_MAX = 0.9
-"""Of the sample; beyond it the column is not looked at further."""
+"""Of the values in the sample; from there on the column is not looked at further."""
 FLAGS_BYTES_MAX = 4_096
 """What the flags and the position of a group's last envelope may add to it."""
 SURELY_FITS_BYTES = ENVELOPE_BYTES_MAX - ENVELOPE_BYTES_MAX // 128 - 2 * HEADER_BYTES_MAX - FLAGS_BYTES_MAX
@@ -114,8 +114,9 @@ class GroupBuilder:
             return
         self.schema(changes.schema)
         changes = self._without_large(changes)
+        repeating = _repeating(changes.rows)
         for part in _cut(changes):
-            self._add_batch(part)
+            self._add_batch(part, repeating)
 
     def schema(self, schema: TableSchema) -> None:
         """Send the schema now, unless the epoch has it."""
@@ -189,7 +190,8 @@ class GroupBuilder:
 
     # batches
 
-    def _add_batch(self, changes: Changes) -> None:
+    def _add_batch(self, changes: Changes, repeating: frozenset[int]) -> None:
+        """`repeating`: the columns to try as dictionaries."""
         system = {
             "_gc_op": _op_codes(changes.ops),
             "_gc_key": _key_column(changes.keys),
@@ -198,8 +200,9 @@ class GroupBuilder:
         if asides is not None and any(asides):
             system["_gc_aside"] = pa.array(asides, ASIDE)
         system |= _from_the_log(changes)
-        columns = [_compact(column, changes.count) for column in changes.rows.columns]
-
+        columns = [
+            _compact(column) if i in repeating else column for i, column in enumerate(changes.rows.columns)
+        ]
         inner = encode_batch(changes.schema, system, columns, captured=self._captured)
         self._seal_pending()
         draft = _Draft(Kind.BATCH, inner)
@@ -207,7 +210,7 @@ class GroupBuilder:
             self._push(draft)
             self._batches += 1
         else:
-            self._halve(changes)
+            self._halve(changes, repeating)
 
     def _push(self, draft: _Draft) -> None:
         self._seal_pending()
@@ -224,12 +227,12 @@ class GroupBuilder:
             return False
         return len(draft.sealed.data) + FLAGS_BYTES_MAX <= ENVELOPE_BYTES_MAX
 
-    def _halve(self, changes: Changes) -> None:
+    def _halve(self, changes: Changes, repeating: frozenset[int]) -> None:
         halves = changes.halves()
         if halves is None:
             raise Rejected("GC-2013", table=str(changes.schema.table), bytes=changes.rows.nbytes)
         for half in halves:
-            self._add_batch(half)
+            self._add_batch(half, repeating)
 
     # sealing
 
@@ -281,15 +284,26 @@ def _evened(part: Changes) -> Iterator[Changes]:
         yield from _evened(half)
 
 
-def _compact(array: pa.Array, rows: int) -> pa.Array:
-    """Low-cardinality text as a dictionary: smaller on the wire, and faster (design.md §4)."""
-    if rows < DICTIONARY_ROWS_MIN or not pa.types.is_string(array.type):
-        return array
+def _repeating(rows: Rows) -> frozenset[int]:
+    """The columns of text of which a sample says that their values come again."""
+    return frozenset(i for i, column in enumerate(rows.columns) if _repeats(column))
+
+
+def _repeats(array: pa.Array) -> bool:
+    if not pa.types.is_string(array.type):
+        return False
     sample = array.slice(0, DICTIONARY_SAMPLE_ROWS)
-    if pc.count_distinct(sample).as_py() > len(sample) * DISTINCT_SHARE_MAX:  # a number, a text: all in vain
+    values: int = len(sample) - sample.null_count
+    distinct: int = pc.count_distinct(sample).as_py()
+    return distinct < values * DISTINCT_SHARE_MAX  # else numbers, or free text
+
+
+def _compact(array: pa.Array) -> pa.Array:
+    """Low-cardinality text as a dictionary: smaller on the wire, and faster (design.md §4)."""
+    if len(array) < DICTIONARY_ROWS_MIN:
         return array
     encoded = array.dictionary_encode()
-    return encoded if len(encoded.dictionary) * 2 < rows else array
+    return encoded if len(encoded.dictionary) * 2 < len(array) else array
 
 
 def _op_codes(ops: list[Op]) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +18,9 @@ from edge_agent.changes import Changes
 from edge_agent.sources.columns import aside
 from edge_agent.sources.source import Rows
 from protocol import canonical
-from protocol.batch import MarkHeader
+from protocol.batch import MarkHeader, decode_batch
 from protocol.change import TIME, MarkKind, Op
-from protocol.envelope import Kind
+from protocol.envelope import Kind, parse
 from protocol.errors import Rejected
 from protocol.limits import (
     BATCH_PLAIN_BYTES_TARGET,
@@ -30,8 +31,10 @@ from protocol.limits import (
 )
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
+from protocol.sealing import open_inner
+from protocol.signing import SUITE_1
 
-from .keys import EPOCH_SECRET, SEAL, STREAM
+from .keys import EPOCH_SECRET, SEAL, SITE_OPENER, STREAM
 from .reading import Change, Mark, Reader
 
 NAME = TableName(None, None, "t")
@@ -282,3 +285,20 @@ def test_text_of_few_values_travels_as_a_dictionary() -> None:
         sizes.append(len(group.envelopes[-1].data))
         assert [c.row for c in read(group)[1]] == lines(some)
     assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [
+        (lambda i: "男女"[i % 2], True),
+        (lambda i: None if i % 4 else f"{i:08}", False),  # few, and each once
+        (lambda _: None, False),
+    ],
+)
+def test_a_column_is_a_dictionary_where_the_values_that_it_has_come_again(
+    text: Callable[[int], str | None], repeats: bool
+) -> None:
+    made = builder()
+    made.add(changes(SCHEMA, [text(i) for i in range(1_000)]))
+    inner = open_inner(parse(made.finish().envelopes[-1].data), SUITE_1, SITE_OPENER)
+    assert decode_batch(inner, lambda _: SCHEMA).header.dictionaries == ((1,) if repeats else ())
