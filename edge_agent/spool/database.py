@@ -104,6 +104,8 @@ class Database:
                 raise Permanent("GC-3002", path=str(self.path), reason="file system without shared memory")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cell_size_check = ON")
+            # Debian's SQLite writes zeros over each envelope that goes; it is sealed. Rows' keys are still overwritten.
+            connection.execute("PRAGMA secure_delete = FAST")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
             connection.execute(f"PRAGMA journal_size_limit = {CHECKPOINT_BYTES}")
