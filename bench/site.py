@@ -102,15 +102,15 @@ class Site(Stage):
         self._start("centre", "central-ingest", "run", "--config", str(self.centre_config))
 
     def start_module(self, name: str, module: str, *arguments: str) -> None:
-        """A process of the bench's own in the agent's place."""
-        self._spawn(name, [sys.executable, "-m", module, *arguments])
+        """A process of the bench's own in the agent's place, with the allocator that `edge-agent` chooses."""
+        self._spawn(name, [sys.executable, "-m", module, *arguments], ARROW_DEFAULT_MEMORY_POOL="system")
 
     def _start(self, name: str, program: str, *arguments: str) -> None:
         self._spawn(name, [program_path(program), *arguments])
 
-    def _spawn(self, name: str, command: list[str]) -> None:
+    def _spawn(self, name: str, command: list[str], **settings: str) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
-            environment = {**os.environ, "PYTHONUTF8": "1"}
+            environment = {**os.environ, "PYTHONUTF8": "1", **settings}
             self._processes[name] = subprocess.Popen(
                 pinned(command, self._cores), stdout=log, stderr=log, env=environment
             )
