@@ -13,11 +13,13 @@ import pyarrow as pa
 from protocol.batch import Batch, MarkHeader
 from protocol.canonical import digest
 from protocol.change import LAKE_SYSTEM, LAKE_SYSTEM_NAMES, TIME, WIRE_SYSTEM, Op, Version
+from protocol.limits import BATCH_ROWS_MAX
 from protocol.schema import TableSchema
 
 _DAY = 86_400 * 1_000_000
 _LETTERS = pa.array([chr(i) for i in range(128)])
 _TYPES = {f.name: f.type for f in LAKE_SYSTEM}
+_ORDINALS = pa.array(range(BATCH_ROWS_MAX), pa.int64())
 _LANDED = [f.name for f in LAKE_SYSTEM].index("_gc_landed")
 
 
@@ -27,7 +29,7 @@ def batch_rows(batch: Batch, epoch: int, seq: int, received: int) -> pa.Table:
     names = [*(f.name for f in WIRE_SYSTEM), *batch.header.extras]
     given = dict(zip(names, rows.columns, strict=False))  # by place: a source's column may have such a name
     given["_gc_op"] = _LETTERS.take(given["_gc_op"])
-    given["_gc_ord"] = pa.array(range(count), pa.int64())
+    given["_gc_ord"] = _ORDINALS.slice(0, count)
     constant = {
         "_gc_epoch": epoch,
         "_gc_seq": seq,
@@ -83,10 +85,10 @@ def _table(
     system = []
     for name, kind in _TYPES.items():
         if name in given:
-            system.append(given[name].cast(kind))
+            system.append(given[name] if given[name].type == kind else given[name].cast(kind))
         elif name in constant:
             width = pa.int32() if pa.types.is_date32(kind) else pa.int64()
-            system.append(pa.repeat(pa.scalar(constant[name], width), count).cast(kind))
+            system.append(pa.repeat(pa.scalar(constant[name], width).cast(kind), count))
         else:
             system.append(pa.nulls(count, kind))
     names = () if schema is None else schema.lake_names
