@@ -1,13 +1,14 @@
 """The sentences of every fault that a person can meet, in English and Chinese, by stable code.
 
-With `catalogue_centre` the only place where such a sentence is written; docs/errors.md is drawn from it. Facts
-that fill a sentence are names and numbers, never a value out of a record.
+With `catalogue_centre` and `catalogue_log` the only place where such a sentence is written; docs/errors.md is drawn
+from it. Facts that fill a sentence are names and numbers, never a value out of a record.
 """
 
 from __future__ import annotations
 
 from .advice import Advice, Blame
 from .catalogue_centre import OF_THE_CENTRE
+from .catalogue_log import OF_A_LOG
 
 _L, _R = Blame.LOCAL, Blame.REMOTE
 
@@ -245,13 +246,6 @@ _HERE: dict[str, Advice] = {
         "表 {table} 无法完整且精确地读取（{reason}），因此不予采集。",
         "请联系 DBA 消除该限制，或用 exclude 排除该表；其他表不受影响。",
     ),
-    "GC-2050": Advice(
-        _R,
-        "The log of {source} says something that its protocol does not know; nothing of it was taken.",
-        "Nothing to do if it passes: it is read again from the last stored position. If it stays, report it.",
-        "数据源 {source} 的日志内容不符合协议，未采用其中任何数据。",
-        "偶发时无需处理，将从已保存的位置重新读取；如持续出现，请报告。",
-    ),
     # 3xxx: spool, identity and grants on the edge
     "GC-3001": Advice(
         _L,
@@ -347,4 +341,4 @@ _HERE: dict[str, Advice] = {
     ),
 }
 
-CATALOGUE: dict[str, Advice] = dict(sorted((_HERE | OF_THE_CENTRE).items()))
+CATALOGUE: dict[str, Advice] = dict(sorted((_HERE | OF_A_LOG | OF_THE_CENTRE).items()))

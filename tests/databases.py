@@ -144,6 +144,11 @@ class Database(ABC):
 class PostgresServer(Database):
     backend = "postgresql"
 
+    def __init__(self, **settings: str) -> None:
+        """With further settings of the server."""
+        self._settings = settings
+        super().__init__()
+
     def install(self) -> None:
         words = self.folder / "password"
         words.write_text(PASSWORD)
@@ -164,6 +169,7 @@ class PostgresServer(Database):
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": 30,
+            **self._settings,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [self._program("postgres"), "-D", str(self.folder / "data"), *options]
@@ -265,6 +271,15 @@ def postgres() -> PostgresServer:
     if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
         require_server("postgres")
     return PostgresServer()
+
+
+@functools.cache
+def logical_postgres() -> PostgresServer:
+    """Another of the session's, whose log can be decoded; it gives up silent readers after a second."""
+    if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
+        require_server("postgres")
+    settings = {"wal_sender_timeout": "1s", "max_prepared_transactions": "5"}
+    return PostgresServer(wal_level="logical", **settings)
 
 
 @functools.cache

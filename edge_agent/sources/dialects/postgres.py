@@ -45,7 +45,7 @@ KIND = "kind"
 VERSION_MIN = 110_000
 """Older servers have neither `relispartition` nor `indnkeyatts`."""
 
-_SESSION = """
+SESSION = """
 SET default_transaction_read_only = on;
 SET row_security = off;
 SET lock_timeout = '2s';
@@ -56,6 +56,8 @@ SET bytea_output = 'hex';
 SET extra_float_digits = 3;
 SET lc_monetary = 'C';
 """
+"""Of whoever reads values, by SELECT, COPY or the log: they are then spelt alike."""
+
 _SEARCH_PATH = """
 SELECT set_config('search_path', coalesce(string_agg(DISTINCT quote_ident(n.nspname), ', '), ''), false)
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'citext'
@@ -204,6 +206,29 @@ def refusal(words: str, account: str) -> str | None:
     return _REFUSED if named or any(one in words for one in said) else None
 
 
+def connected(url: URL, factory: Any = None) -> Any:
+    """A connection of the driver's, or of the `factory`'s class. A refused login has its SQLSTATE."""
+    import psycopg2
+    from psycopg2 import errors
+
+    named = {
+        "connect_timeout": str(CONNECT_SECONDS_MAX),
+        "application_name": "guicang edge-agent",
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        **url.query,
+        **url.translate_connect_args(username="user", database="dbname"),
+    }
+    try:
+        connection = psycopg2.connect(connection_factory=factory, **named)
+    except psycopg2.OperationalError as error:
+        if (state := refusal(str(error), url.username or "")) is not None:
+            raise errors.lookup(state) from None
+        raise
+    return connection
+
+
 class Postgres(Dialect):
     """PostgreSQL by psycopg2. Tables come by COPY; the cursors of small queries live in the server."""
 
@@ -238,25 +263,7 @@ class Postgres(Dialect):
         return None
 
     def connect(self, url: URL) -> Any:
-        import psycopg2
-        from psycopg2 import errors
-
-        named = {
-            "connect_timeout": str(CONNECT_SECONDS_MAX),
-            "application_name": "guicang edge-agent",
-            "keepalives_idle": "30",
-            "keepalives_interval": "10",
-            "keepalives_count": "3",
-            **url.query,
-            **url.translate_connect_args(username="user", database="dbname"),
-        }
-        try:
-            connection = psycopg2.connect(**named)
-        except psycopg2.OperationalError as error:
-            if (state := refusal(str(error), url.username or "")) is not None:
-                raise errors.lookup(state) from None
-            raise
-        return connection
+        return connected(url)
 
     def prepare(self, connection: Any, seconds: float) -> None:
         self._seconds = seconds
@@ -265,7 +272,7 @@ class Postgres(Dialect):
         connection.set_client_encoding("UTF8")
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
-            cursor.execute(f"{_SESSION}SET statement_timeout = {round(seconds * 1_000)}")
+            cursor.execute(f"{SESSION}SET statement_timeout = {round(seconds * 1_000)}")
             cursor.execute(_SEARCH_PATH)
             cursor.execute("SELECT oid FROM pg_catalog.pg_type")
             self._types = [oid for (oid,) in cursor.fetchall()]
