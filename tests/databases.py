@@ -154,9 +154,9 @@ class PostgresServer(Database):
         words.write_text(PASSWORD)
         words.chmod(0o644)
         options = ["-U", "administrator", "-A", "scram-sha-256", "--pwfile", str(words), "-E", "UTF8", "-N"]
-        self.finish([self._program("initdb"), "-D", str(self.folder / "data"), "--locale=C", *options])
+        self.finish([self.program("initdb"), "-D", str(self.folder / "data"), "--locale=C", *options])
 
-    def _program(self, name: str) -> str:
+    def program(self, name: str) -> str:
         # Debian keeps them out of the path.
         found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
         return found[-1] if found else require_server(name)
@@ -172,7 +172,7 @@ class PostgresServer(Database):
             **self._settings,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [self._program("postgres"), "-D", str(self.folder / "data"), *options]
+        return [self.program("postgres"), "-D", str(self.folder / "data"), *options]
 
     def connect(self, database: str | None = None, account: str | None = None) -> Any:
         import psycopg2

@@ -31,8 +31,11 @@ PLUGIN = "pgoutput"
 COALESCE_SECONDS = 0.004
 """How long more is waited for once something has come."""
 
-TRICKLE_BYTES = 16 * 1024
-"""A further look that brings no more than this is the last of its gulp."""
+TRICKLE_BYTES = 4 * 1024
+"""A look that brings more may have left something behind: libpq's buffer has 16 KiB, of which at least half is free."""
+
+RESTS_MAX = 8
+"""Of one gulp: in a flood a decoder costs less the more comes at once."""
 
 LOOK_SECONDS = 0.2
 """How often an idle stream is looked at."""
@@ -155,19 +158,22 @@ class LogConnection:
         deadline = time.monotonic() + seconds
         with self._faults():
             size = self._drain(messages, bytes_max)
-            rested = bool(messages)
+            since, rests = 0, 0
             while size < bytes_max:
                 self._stream.consume()
                 gained = self._drain(messages, bytes_max - size)
                 size += gained
+                since += gained
                 if not messages:
                     if time.monotonic() >= deadline:
                         break
                     self._wait(deadline)
-                elif not rested:
-                    rested = True
+                elif gained > TRICKLE_BYTES:
+                    continue
+                elif rests == 0 or (since > TRICKLE_BYTES and rests < RESTS_MAX):
+                    since, rests = 0, rests + 1
                     time.sleep(COALESCE_SECONDS)
-                elif gained <= TRICKLE_BYTES:
+                else:
                     break
         return Gulp(messages, self._wal_end, self._server_time)
 
