@@ -16,6 +16,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from rich.console import Console
 from protocol.errors import Fault
 
 from .comparing import catalogue, integrity
-from .comparing.asked import ask
+from .comparing.asked import Asked
 from .comparing.catalogue import Catalogue, Catalogued, ComparisonError, Name, shown
 from .comparing.changes import Changes, read
 from .comparing.csvfolder import CsvRule
@@ -60,15 +61,15 @@ def compare(
     report = Report(query_checked=query_command is not None)
     if require_query and query_command is None:
         report.problems.append("query was not checked")
-    for slug, place in given.items():
-        source = open_source(place, csv_rules)
-        try:
-            one = _Comparison(
-                data_dir, known, source, dict(keys or {}), query_command, allow_gone, show_values
-            )
-            report.tables += one.run(site, slug, _Wanted(include, exclude))
-        finally:
-            source.close()
+    with ExitStack() as stack:
+        asked = None if query_command is None else stack.enter_context(Asked(query_command))
+        for slug, place in given.items():
+            source = open_source(place, csv_rules)
+            try:
+                one = _Comparison(data_dir, known, source, dict(keys or {}), asked, allow_gone, show_values)
+                report.tables += one.run(site, slug, _Wanted(include, exclude))
+            finally:
+                source.close()
     return report
 
 
@@ -99,7 +100,7 @@ class _Comparison:
         known: Catalogue,
         source: Source,
         keys: dict[str, tuple[str, ...]],
-        query_command: str | None,
+        asked: Asked | None,
         allow_gone: bool,
         show_values: bool,
     ) -> None:
@@ -107,7 +108,7 @@ class _Comparison:
         self._known = known
         self._source = source
         self._keys = keys
-        self._query_command = query_command
+        self._asked = asked
         self._allow_gone = allow_gone
         self._show_values = show_values
 
@@ -154,18 +155,18 @@ class _Comparison:
         lake = Lake(changes, standing)
         report.rows_lake = lake.rows
         report.columns = len(changes.columns)
-        if self._query_command is not None:
-            self._ask(report, line, lake, self._query_command)
+        if self._asked is not None:
+            self._ask(report, line, lake, self._asked)
         return lake
 
-    def _ask(self, report: TableReport, line: Catalogued, lake: Lake, command: str) -> None:
+    def _ask(self, report: TableReport, line: Catalogued, lake: Lake, asked: Asked) -> None:
         try:
-            asked = Changes(ask(command, line), ordered=False)
+            said = Changes(asked.ask(line), ordered=False)
         except (ComparisonError, pa.ArrowException) as error:
             report.query = "different"
             report.problems.append(str(error))
             return
-        compare_query(lake, asked, bool(line.key), report)
+        compare_query(lake, said, bool(line.key), report)
 
 
 def _times(text: str, count: int) -> str:
@@ -241,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--query-command",
         metavar="COMMAND",
-        help="with {sql} and {out}: what `current` says must be the same",
+        help="with {sql} and {out}, or one that answers line by line: what `current` says must be the same",
     )
     add("--require-query", action="store_true", help="fail where no --query-command is given")
     add("--show-values", action="store_true", help="print differing values: patient data")

@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import sqlite3
+import sys
 import time
 import zipfile
 from collections import Counter
@@ -131,7 +132,7 @@ def test_every_change_arrives_once_while_everything_is_killed(region: Region) ->
     report = compare(
         {"his": f"sqlite:///{region.database}", "exports": str(region.folder)},
         region.stage.data_dir,
-        query_command=region.stage.query_command(),
+        query_command=f"{sys.executable} -m tests.comparing.answering --config {region.stage.centre_config}",
         require_query=True,
     )
     assert report.equal, f"seed {SEED}: {report}"

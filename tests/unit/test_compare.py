@@ -636,6 +636,31 @@ def test_query_says_something_else(lake: HandMadeLake, verdict: Verdict, answer:
 
 
 @pytest.mark.usefixtures("his")
+@pytest.mark.parametrize("falsified", [False, True])
+def test_one_process_answers_all_questions(
+    lake: HandMadeLake, verdict: Verdict, answer: Callable[..., str], tmp_path: Path, falsified: bool
+) -> None:
+    lake.snapshot(decimals(ROWS))
+    answer(lake.rows[2:-1] if falsified else lake.rows[1:-1])
+    script = tmp_path / "stays.py"
+    script.write_text(
+        "import json, shutil, sys\n"
+        "for line in sys.stdin:\n"
+        "    shutil.copy(sys.argv[1], json.loads(line)['out'])\n"
+        "    print(0, flush=True)\n"
+    )
+    table = verdict(query_command=f"'{sys.executable}' '{script}' '{tmp_path}/prepared.arrow'")
+    assert table.query == ("different" if falsified else "equal")
+
+
+@pytest.mark.usefixtures("his")
+def test_a_process_that_ends_without_an_answer(lake: HandMadeLake, verdict: Verdict) -> None:
+    lake.snapshot(decimals(ROWS))
+    table = verdict(query_command="true")
+    assert table.problems == ["query could not be run: ValueError"]
+
+
+@pytest.mark.usefixtures("his")
 def test_query_fails(lake: HandMadeLake, verdict: Verdict) -> None:
     lake.snapshot(decimals(ROWS))
     table = verdict(query_command="false {sql} {out}")
