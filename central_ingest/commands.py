@@ -20,12 +20,13 @@ from protocol import VERSION, topics
 from protocol.enrolment import Token
 from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
-from protocol.names import check_site
+from protocol.names import Stream, check_site
 
 from . import brokerconfig, commanding, fleet, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
+from .grants import give
 from .keystore import KeyStore
 from .ledger.ledger import Ledger
 from .safekeeping import KeptLedger, Safe
@@ -253,6 +254,30 @@ def revoke(
     if agent not in known:
         raise Permanent("GC-5003", agent=agent)
     console.print(f"已吊销 revoked  {agent}", highlight=False)
+
+
+@app.command()
+def move(
+    stream: Annotated[str, typer.Argument(help="机构/数据源 SITE/SOURCE")],
+    agent: Annotated[
+        str, typer.Argument(help="接管的代理编号 id of the agent that takes over, as `sites` prints it")
+    ],
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """将数据源移交给另一个代理：它以新任期重新全量，原代理随即被取代 Move a source to another agent: it begins
+    a new epoch with full snapshots, and the former one is fenced."""
+    loaded = configuration.load(config)
+    site, _, source = stream.partition("/")
+    ledger = _kept_ledger(loaded)
+    try:
+        known = {one.id for one in ledger.agents() if one.site == site and one.revoked is None}
+        if agent not in known:
+            raise Permanent("GC-5003", agent=agent)
+        epoch = give(ledger, Stream(site, source), agent, wall())
+        ledger.add_audit(wall(), who(), f"move {stream} to {agent} in epoch {epoch}")
+    finally:
+        ledger.close()
+    console.print(f"已移交 moved  {stream} → {agent}（任期 epoch {epoch}）", highlight=False)
 
 
 @app.command()

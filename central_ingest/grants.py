@@ -2,7 +2,7 @@
 
 Epochs rise strictly per stream: the next one is above everything that ledger, heads and the agent itself
 have ever said. A grant fences earlier ones when it is first used in a hello, not when it is issued. A stream
-that another agent holds is not given away by itself: an operator must end that agent first.
+that another agent holds is not given away by itself: an operator moves it (`give`), or ends that agent.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ class Grants:
         self._suite = suite
 
     def issue(self, stream: Stream, member: Member, epoch_said: int, now: int) -> bytes | None:
-        """A grant that the agent can keep in reserve, or None where another agent holds the stream
-        or this one asks for more than SOURCES_MAX sources.
+        """A grant that the agent can keep in reserve, or None where another agent holds the stream, or is to hold
+        it next, or this one asks for more than SOURCES_MAX sources.
 
         An unused grant of the same agent is given again, so that repeated hellos do not burn epochs.
         """
         tenure = self._roster.tenure(stream)
-        if tenure is not None and tenure.agent != member.agent and self._alive(tenure.agent):
-            return None
         used = max(epoch_said, tenure.head.epoch if tenure else 0)
         known = self._ledger.grants(stream)
         spare = [g.epoch for g in known if g.agent == member.agent and g.used is None and g.epoch > used]
         if spare:
             return self._write(stream, member, spare[-1], now)
+        if tenure is not None:
+            next_one = known[-1].agent if known and known[-1].epoch > used else tenure.agent
+            if any(one != member.agent and self._alive(one) for one in (tenure.agent, next_one)):
+                return None
         if not known and self._ledger.sources_granted(member.agent) >= SOURCES_MAX:
             return None
         epoch = max([used, *(g.epoch for g in known)]) + 1
@@ -81,6 +83,17 @@ class Grants:
             issued=now,
         )
         return messages.write(grant, self._signer)
+
+
+def give(ledger: Ledger, stream: Stream, agent: str, now: int) -> int:
+    """The next epoch of the stream is this agent's, whoever holds it now: it hears so when it asks. Returns it."""
+    known = ledger.grants(stream)
+    if known and known[-1].agent == agent and known[-1].used is None:
+        return known[-1].epoch
+    heads = [one.head.epoch for one in ledger.streams() if one.stream == stream]
+    epoch = max([*heads, *(g.epoch for g in known)], default=0) + 1
+    ledger.add_grant(stream, epoch, agent, now)
+    return epoch
 
 
 def _none(stream: Stream, epoch: int) -> Rejected:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from central_ingest.grants import Grants
+from central_ingest.grants import Grants, give
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.roster import Member, Roster, Tenure
 from protocol import messages
@@ -115,3 +115,24 @@ def test_streams_are_apart(office: Office) -> None:
     data = office.grants.issue(OTHER_STREAM, MINE.member(), 0, 5)
     assert data is not None
     assert read(data).epoch == 1
+
+
+def test_a_stream_that_was_moved_is_the_other_agent_s_next_and_its_holder_gets_nothing_above(
+    office: Office,
+) -> None:
+    mine, other = MINE.member(), OTHER.member()
+    for epoch in (1, 2):
+        assert office.issue(mine) == epoch
+        office.use(epoch, MINE.agent) if epoch == 1 else None
+    assert office.issue(other) is None, "it is held"
+    assert give(office.ledger, STREAM, OTHER.agent, 5) == 3
+    assert give(office.ledger, STREAM, OTHER.agent, 5) == 3, "asked twice it is the same"
+    assert office.issue(other) == 3
+    assert office.issue(mine) == 2, "the holder may go on, below"
+    office.use(2, MINE.agent)
+    assert office.issue(mine) is None, "and never above"
+    office.use(3, OTHER.agent)
+    assert office.issue(mine) is None
+    assert give(office.ledger, STREAM, MINE.agent, 5) == 4
+    assert office.issue(mine) == 4
+    assert office.issue(other) is None
