@@ -11,15 +11,14 @@ import random
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from central_ingest import safekeeping
 from central_ingest.admission import Admission
+from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants
 from central_ingest.inbox import Inbox
@@ -27,12 +26,11 @@ from central_ingest.journal.files import FileJournal
 from central_ingest.journal.journal import Damage, Entry, Journal
 from central_ingest.keystore import KeyStore, LiveOpener
 from central_ingest.landing.heat import Rhythm
-from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.lander import Lander
 from central_ingest.landing.objects import Objects
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
-from central_ingest.quarantine import FileShelves, Quarantine
+from central_ingest.quarantine import Quarantine
 from central_ingest.receipts import Credit, Receipts
 from central_ingest.receiver import CentreVoice, Receiver
 from central_ingest.reception import Reception
@@ -44,13 +42,12 @@ from protocol.enrolment import Token
 from protocol.errors import Transient
 from protocol.keys import to_base64
 from protocol.signing import SUITE_1, SUITES
-from tests.unit.central_ingest.journal.faulty_disk import FaultyDisk
-from tests.unit.central_ingest.landing.ground import FaultyLake
 
 from .clock import loop
 from .link import Air
 from .machine import Machine
 from .moments import around_commits
+from .stores import Disk, Lake, LockedOpener, Locks, Shelves
 from .witness import Witness
 
 SITE = "440100-7"
@@ -61,71 +58,6 @@ BACKLOG_BYTES_MAX = 256 << 10
 INVITATION_MICROS = 10**9
 COMPILED: dict[Any, Any] = {}
 """Of every statement of the ledger, its text: compiling them anew for each world would take a tenth of the time."""
-
-
-class Disk(FaultyDisk):
-    """With a moment before and after whatever reaches the platter."""
-
-    def __init__(self, moment: Callable[[], None]) -> None:
-        super().__init__()
-        self._moment = moment
-
-    def write(self, fd: int, content: memoryview, position: int) -> int:
-        self._moment()
-        taken = super().write(fd, content, position)
-        self._moment()
-        return taken
-
-    def sync(self, fd: int) -> None:
-        self._moment()
-        super().sync(fd)
-        self._moment()
-
-    def truncate(self, fd: int, length: int) -> None:
-        self._moment()
-        super().truncate(fd, length)
-
-    def rename(self, old: Path, new: Path) -> None:
-        self._moment()
-        super().rename(old, new)
-
-    def sync_directory(self, directory: Path) -> None:
-        self._moment()
-        super().sync_directory(directory)
-
-    def close_all(self) -> None:
-        """As the system does for a process that is gone."""
-        for fd in list(self._opened):
-            self.close(fd)
-
-
-class Lake(FaultyLake):
-    """With a moment before and after each call that writes."""
-
-    def __init__(self, moment: Callable[[], None]) -> None:
-        super().__init__()
-        self._moment = moment
-
-    def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
-        self._moment()
-        version = super().append(path, rows, txns)
-        self._moment()
-        return version
-
-    def make_durable(self, path: str, version: int) -> None:
-        self._moment()
-        super().make_durable(path, version)
-        self._moment()
-
-    def recover(self, path: str, synced_version: int) -> Recovery:
-        self._moment()
-        return super().recover(path, synced_version)
-
-    def copy(self) -> Lake:
-        kept = Lake(self._moment)
-        kept._commits = {path: [replace(one) for one in commits] for path, commits in self._commits.items()}
-        kept._schemas = dict(self._schemas)
-        return kept
 
 
 class WatchedJournal:
@@ -157,11 +89,21 @@ class WatchedJournal:
 
 
 class Centre(Machine):
-    def __init__(self, root: Path, air: Air, rng: random.Random, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        air: Air,
+        rng: random.Random,
+        note: Callable[[str], None],
+        quarantine_bytes_max: int = 1 << 30,
+    ) -> None:
         super().__init__("centre", air, rng, note)
         self.root = root
         self.disk = Disk(self.moment)
         self.lake = Lake(self.moment)
+        self.locks = Locks()
+        self.quarantine_bytes_max = quarantine_bytes_max
+        self.quarantine: Quarantine | None = None
         self.backup: tuple[Path, Lake] | None = None
         self.completions = 0
         """How often a start found the ledger older than its copies."""
@@ -176,6 +118,10 @@ class Centre(Machine):
         self.roster: Roster | None = None
         self.lander: Lander | None = None
         self._reception: Reception | None = None
+
+    @property
+    def shelves(self) -> Path:
+        return self.root / "quarantine"
 
     def _wall(self) -> int:
         self.moment()
@@ -230,26 +176,29 @@ class Centre(Machine):
             suite=SUITE_1,
             metrics=metrics,
             wall=self._wall,
+            control=Control(ledger.commands, signer),
         )
+        shelves = Shelves(self.shelves, self.disk)
+        quarantine = self.quarantine = Quarantine(ledger.quarantine, shelves)
         lander = self.lander = Lander(
             journal=journal,
             lake=self.lake,
             ledger=ledger,
             objects=Objects(self.root / "files"),
-            opener=opener,
+            opener=LockedOpener(opener, self.locks),
             suites=SUITES,
             metrics=metrics,
             rhythm=Rhythm(0.25, 2.0),
             pending_bytes_max=256 << 10,
-            quarantine=Quarantine(ledger.quarantine, FileShelves(self.root / "quarantine")),
-            quarantine_bytes_max=1 << 30,
+            quarantine=quarantine,
+            quarantine_bytes_max=self.quarantine_bytes_max,
             now=loop().time,
             wall=self._wall,
         )
         voice = CentreVoice(signer, self._wall)
         journaled = asyncio.Event()
         await asyncio.to_thread(lander.recover)
-        self.witness.recovered(self.lake, ledger)
+        self.witness.recovered(self.lake, ledger, self.shelves)
         receiver = Receiver(
             self.air.link(self.client_id, [topics.ALL_UP, topics.ALL_STATES], voice.will()),
             reception,
@@ -268,6 +217,7 @@ class Centre(Machine):
             try:
                 pause = await asyncio.to_thread(lander.step)
                 lander.fault = None
+                self._is_within_limit()
             except Transient as fault:
                 lander.fault, pause = fault, RETRY_SECONDS
             credit.closed = lander.backlog_bytes > BACKLOG_BYTES_MAX
@@ -276,6 +226,19 @@ class Centre(Machine):
                     await asyncio.wait_for(journaled.wait(), pause)
                 except TimeoutError:
                     continue
+
+    def reads(self, source: str) -> None:
+        raise AssertionError(f"the centre reads {source}")
+
+    def _is_within_limit(self) -> None:
+        """After a step: what has outgrown the limit was dropped, unless it is just being retried."""
+        assert self.quarantine is not None
+        assert self.ledger is not None
+        for place in self.quarantine.places():
+            held = self.quarantine.held(place)
+            if held is not None and held.bytes > self.quarantine_bytes_max:
+                asked = {(one.held, one.what) for one in self.ledger.quarantine.open_requests()}
+                assert (held.id, "retry") in asked, f"{place} holds {held.bytes} bytes"
 
     def leave(self) -> None:
         if self.lander is not None and self._reception is not None:
@@ -292,8 +255,11 @@ class Centre(Machine):
             self.journal.close()
         if self.ledger is not None:
             self.ledger.close()
+        if self.quarantine is not None:
+            self.quarantine.close()
         self.disk.close_all()
         self.journal = self.ledger = self.roster = self.lander = self._reception = None
+        self.quarantine = None
         if self._power_cut:
             self._power_cut = False
             self.power_cuts += 1

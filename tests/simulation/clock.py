@@ -29,11 +29,15 @@ class Crash(BaseException):
 
 
 class Process:
-    """Whose code runs: a process that is dead starts no thread any more. `moment` is its machine's."""
+    """Whose code runs: a process that is dead starts no thread any more. `moment` is its machine's, and so is
+    `reads`, which hears of each statement at a source."""
 
-    def __init__(self, moment: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, moment: Callable[[], None] = lambda: None, reads: Callable[[str], None] = lambda source: None
+    ) -> None:
         self.dead = False
         self.moment = moment
+        self.reads = reads
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)

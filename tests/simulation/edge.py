@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -21,20 +21,25 @@ from edge_agent.courier import Courier
 from edge_agent.enrolment import enrol
 from edge_agent.epochs import Epochs
 from edge_agent.identity import Grants, Identity, StateDir
+from edge_agent.obeying import Obeying
+from edge_agent.orders import Book, Orders, Pause
 from edge_agent.sources.settings import SqlSettings
 from edge_agent.sources.source import Source
 from edge_agent.spool.spool import Spool
 from protocol import topics
 from protocol.enrolment import Token
-from protocol.names import Stream
+from protocol.messages import Answer, Command
+from protocol.names import Stream, TableName
 
 from .clock import loop
 from .hospital import Hospital
 from .link import Air
 from .machine import Machine
 from .moments import SpoolFile
+from .obedience import Obedience
 
 STATE_SECONDS = 20.0
+COMMANDS = ("snapshot", "pause", "resume")
 SETTINGS = SqlSettings(
     url=SecretStr("sqlite://"),
     include=("*",),
@@ -56,6 +61,8 @@ class Edge(Machine):
         *,
         spool_bytes_max: int = 1 << 30,
         keep_receipted_bytes: int = 1 << 20,
+        allow: Sequence[str] = COMMANDS,
+        obedience: Obedience | None = None,
         client_id: str = "edge",
     ) -> None:
         super().__init__(client_id, air, rng, note)
@@ -65,7 +72,10 @@ class Edge(Machine):
         self.slugs = list(hospital.sources)
         self.spool_bytes_max = spool_bytes_max
         self.keep_receipted_bytes = keep_receipted_bytes
+        self.allow = allow
+        self._obedience = obedience or Obedience()
         self.spool: Spool | None = None
+        self.orders: Orders | None = None
         self.runners: dict[str, Runner] = {}
         self.backup: Path | None = None
         self.opened: Callable[[Spool, list[Stream]], None] = lambda spool, streams: None
@@ -107,6 +117,11 @@ class Edge(Machine):
         spool.subscribe(self.moment)
         files = IndexFiles(self.state.index_dir)
         files.sweep(spool.files())
+        orders = self.orders = Orders(self.state.orders_path, self._ordered)
+        self._obedience.started(self.client_id)
+        self._obeying = Obeying(
+            agent=identity.agent, allow=self.allow, orders=orders, tables=self._tables, wall=self._wall
+        )
         courier = Courier(
             link=self.air.link(self.client_id, self._subscriptions(identity)),
             spool=spool,
@@ -117,11 +132,12 @@ class Edge(Machine):
             now=loop().time,
             wall=self._wall,
             rng=self.rng,
+            obey=self._obey,
         )
 
         def runner(slug: str) -> Runner:
             def source() -> Source:
-                return self.hospital.open(slug, self.moment)
+                return self.hospital.open(slug)
 
             return Runner(
                 slug=slug,
@@ -132,6 +148,7 @@ class Edge(Machine):
                 seal=Seal(identity.signer, centre.for_envelopes, self._random),
                 files=files,
                 wall=self._wall,
+                orders=orders,
                 clock=loop().time,
             )
 
@@ -147,6 +164,30 @@ class Edge(Machine):
                 await asyncio.sleep(STATE_SECONDS)
                 await courier.publish_state({"time": loop().wall()})
 
+    def _obey(self, command: Command) -> Answer:
+        self._obedience.hears()
+        before, answer = self._book(), None
+        try:
+            answer = self._obeying.answer(command)
+        finally:
+            self._obedience.obeyed(self.client_id, command, self.allow, before, self._book(), answer)
+        return answer
+
+    def _book(self) -> Book:
+        """As it stands on the disk."""
+        return Orders(self.state.orders_path).book
+
+    def _tables(self, source: str) -> list[TableName] | None:
+        runner = self.runners.get(source)
+        return None if runner is None else runner.known_tables()
+
+    def _ordered(self) -> None:
+        for runner in self.runners.values():
+            loop().call_soon_threadsafe(runner.hint)
+
+    def reads(self, source: str) -> None:
+        self._obedience.reads(self.client_id, source)
+
     def leave(self) -> None:
         """An agent has nothing to write down at its end: all of it is in the spool."""
 
@@ -157,7 +198,7 @@ class Edge(Machine):
             self._file.die(self.rng.choice([0, 0, 100, 5000, 1 << 20]) if power_cut else None)
         elif self.spool is not None:
             self.spool.close()
-        self.spool = None
+        self.spool = self.orders = None
 
     # what a person does
 
@@ -172,6 +213,17 @@ class Edge(Machine):
         if self.spool is not None:
             for runner in self.runners.values():
                 runner.want_snapshot(None)
+
+    def pause(self, source: str) -> None:
+        self._order(lambda book: book.pausing(source, Pause(loop().wall(), "local")))
+
+    def resume(self, source: str) -> None:
+        self._order(lambda book: book.resuming(source, "local"))
+
+    def _order(self, change: Callable[[Book], Book]) -> None:
+        if self.orders is not None:
+            self.orders.take(change)
+            self._obedience.ordered(self.client_id, self.orders.book)
 
     # while it is down: what becomes of its disk
 
@@ -192,3 +244,4 @@ class Edge(Machine):
                 shutil.copytree(kept, self.state.root / part)
             elif kept.exists():
                 shutil.copy2(kept, self.state.root / part)
+        self._obedience.restored(self.client_id, self._book())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .centre import Centre
 from .clock import loop, play
 from .misfortunes import befall
+from .operators import operate
 from .plan import Happening, Plan, draw
 from .world import World
 
@@ -42,13 +43,13 @@ def run(seed: int) -> Report:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        said = _innermost(error)
+        said = innermost(error)
         raise Failed(
             f"seed {seed}: {said}\nagain: python -m tests.simulation --seed {seed}\n{plan}"
         ) from error
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """Of a group the first that is no mere end of the others."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -61,6 +62,9 @@ async def _live(plan: Plan) -> Report:
         plan.slugs,
         spool_bytes_max=plan.spool_bytes_max,
         keep_receipted_bytes=plan.keep_receipted_bytes,
+        allow=plan.allow,
+        quarantine_bytes_max=plan.quarantine_bytes_max,
+        mends=plan.mends,
     ) as world:
         try:
             await world.begin()
@@ -95,6 +99,7 @@ async def _happen(world: World, one: Happening) -> None:
         return
     await _to_machines(world, one)
     _to_stores(world.centre, one)
+    operate(world, one)
     _to_hospital(world, one)
 
 

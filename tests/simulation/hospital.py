@@ -18,6 +18,8 @@ from protocol.limits import VALUE_INLINE_BYTES_MAX
 from protocol.names import TableName
 from tests.unit.edge_agent.capture.tables import CODE, ITEM, KEYS, LOG, STAMP, VALUES, VISIT, row, schema
 
+from .clock import PROCESS
+
 SOURCES: dict[str, tuple[TableName, ...]] = {"his": (VISIT, ITEM, LOG), "lis": (CODE, STAMP)}
 CHANGE_WITHIN_A_CALL = 0.05
 Plain = tuple[object, ...]
@@ -26,7 +28,6 @@ Plain = tuple[object, ...]
 class Hospital:
     def __init__(self, rng: random.Random, slugs: tuple[str, ...]) -> None:
         self._rng = rng
-        self._moment: Callable[[], None] = lambda: None
         self.away: set[str] = set()
         """Sources that cannot be reached now."""
         self.quiet = False
@@ -43,7 +44,9 @@ class Hospital:
 
     def _before(self, slug: str) -> Callable[[str, TableName | None], None]:
         def before(call: str, table: TableName | None) -> None:
-            self._moment()
+            if (process := PROCESS.get()) is not None:
+                process.moment()
+                process.reads(slug)
             if slug in self.away:
                 raise Transient("GC-2001", source=slug, reason="ordered")
             if not self.quiet and self._rng.random() < CHANGE_WITHIN_A_CALL:
@@ -51,9 +54,8 @@ class Hospital:
 
         return before
 
-    def open(self, slug: str, moment: Callable[[], None]) -> MemorySource:
-        """As an agent does; `moment` comes before each of its statements."""
-        self._moment = moment
+    def open(self, slug: str) -> MemorySource:
+        """As an agent does; a moment of whoever asks comes before each statement."""
         return self.sources[slug]
 
     # what happens in it

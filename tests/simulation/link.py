@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from protocol.link.link import Will
+from protocol.link.link import Message, Will
 from protocol.link.memory import MemoryBroker, MemoryLink
 
 Ear = Callable[[str, str, bytes], None]
@@ -19,6 +19,10 @@ class Air(MemoryBroker):
 
     def link(self, client_id: str, subscriptions: Sequence[str] = (), will: Will | None = None) -> MemoryLink:
         return _HeardLink(self, client_id, subscriptions, will)
+
+    def inject(self, topic: str, payload: bytes) -> None:
+        """Somebody who has heard it says it again."""
+        self._route(Message(topic, payload), retain=False)
 
 
 class _HeardLink(MemoryLink):

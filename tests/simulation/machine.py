@@ -54,6 +54,10 @@ class Machine(ABC):
         """The process is gone: close what the system would close, undo what was under way."""
 
     @abstractmethod
+    def reads(self, source: str) -> None:
+        """The process is about to ask something of a source."""
+
+    @abstractmethod
     def leave(self) -> None:
         """The end of an orderly stop, when all loops have ended."""
 
@@ -111,7 +115,7 @@ class Machine(ABC):
 
     async def _supervise(self) -> None:
         while True:
-            self._process = Process(self.moment)
+            self._process = Process(self.moment, self.reads)
             self._crashed = loop().create_future()
             PROCESS.set(self._process)
             main = asyncio.create_task(self.main())

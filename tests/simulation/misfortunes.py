@@ -95,6 +95,18 @@ async def _copy(world: World, one: Happening) -> None:
     await copy.stop()
 
 
+async def _revoke(world: World, agent: str) -> None:
+    """A ledger that was just lost knows nobody until the centre runs: the command line says so, and is asked again."""
+    known = False
+    while not known:
+        ledger = world.centre.open_ledger()
+        if known := any(one.id == agent for one in ledger.agents()):
+            ledger.revoke(agent, 1)
+        ledger.close()
+        if not known:
+            await asyncio.sleep(RETRY_SECONDS)
+
+
 async def _replace(world: World, one: Happening) -> None:
     """The old machine is revoked; another one takes over its sources."""
     world.forget()
@@ -102,9 +114,7 @@ async def _replace(world: World, one: Happening) -> None:
     await world.edge.stop()
     world.centre.backup = None  # one in which the new machine is unknown would need people again
     world.mend_disk()
-    ledger = world.centre.open_ledger()
-    ledger.revoke(world.edge.state.identity().agent, 1)
-    ledger.close()
+    await _revoke(world, world.edge.state.identity().agent)
     edge = world.another_edge("edge")
     token = world.centre.invite()
     while True:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from protocol.link.memory import NO_FAULTS, Faults
 
+from .edge import COMMANDS
+
 HAPPENINGS = (4, 14)
 SECONDS = (0.0, 0.05, 0.5, 2.0, 6.0, 20.0)
 DOWN_SECONDS = (0.0, 0.0, 1.0, 10.0, 90.0)
@@ -34,6 +36,13 @@ KINDS: dict[str, int] = {
     "empty": 1,
     "confirm": 2,
     "snapshot": 1,
+    "command": 5,
+    "replay": 2,
+    "pause here": 1,
+    "poison": 5,
+    "mend": 1,
+    "retry parked": 2,
+    "drop parked": 2,
     "back up": 3,
     "old edge": 1,
     "lost spool": 1,
@@ -62,10 +71,16 @@ class Plan:
     faults: Faults
     spool_bytes_max: int
     keep_receipted_bytes: int
+    allow: tuple[str, ...]
+    quarantine_bytes_max: int
+    mends: bool
     happenings: tuple[Happening, ...]
 
     def __str__(self) -> str:
-        lines = [f"sources {self.slugs}, {self.faults}, spool {self.spool_bytes_max} bytes"]
+        lines = [
+            f"sources {self.slugs}, {self.faults}, spool {self.spool_bytes_max} bytes, allowed {self.allow}, "
+            f"quarantine {self.quarantine_bytes_max} bytes, {'mended' if self.mends else 'dropped'} at the end"
+        ]
         lines += [
             f"  +{h.after_seconds:g} s {h.kind} {h.number} (down {h.down_seconds:g} s)"
             for h in self.happenings
@@ -91,6 +106,9 @@ def draw(seed: int) -> Plan:
         _faults(rng),
         rng.choice([1 << 30, 1 << 30, 100_000]),
         rng.choice([1 << 20, 4_000, 0]),
+        rng.choice([COMMANDS, COMMANDS, ("snapshot",), ("pause", "resume"), ()]),
+        rng.choice([1 << 30, 1 << 30, 5_000]),
+        rng.random() < 0.5,
         happenings,
     )
 

@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,10 @@ from protocol import messages
 from protocol.errors import Permanent
 from protocol.messages import MessageType
 
-from .centre import Centre, Disk
+from .centre import Centre
 from .clock import play
 from .edge import Edge
+from .stores import Disk
 from .world import World
 
 HOUR_SECONDS = 3600.0
@@ -29,9 +31,11 @@ COPIES = ("lake/_system/roster.json", "journal/roster.json")
 Script = Callable[[World], Awaitable[None]]
 
 
-def live_through(script: Script, *, keep_receipted_bytes: int = 1 << 20) -> None:
+def live_through(script: Script, **of_the_world: Any) -> None:
+    """`of_the_world`: what `World` takes besides its seed."""
+
     async def main() -> None:
-        with World("machines", ("his",), keep_receipted_bytes=keep_receipted_bytes) as world:
+        with World("machines", ("his",), **of_the_world) as world:
             try:
                 await world.begin()
                 await day(world)

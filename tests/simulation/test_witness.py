@@ -10,11 +10,16 @@ import pytest
 from central_ingest import restart
 from central_ingest.landing.lander import Lander
 from central_ingest.receipts import Receipts
+from edge_agent.capture.runner import Runner
+from edge_agent.obeying import Obeying
+from edge_agent.orders import Book, Orders
 from edge_agent.spool.spool import Spool
 from protocol.delivery import Head
+from protocol.messages import Answer, Command
 
-from .centre import Disk, Lake
-from .history import Failed, run
+from . import test_commands
+from .history import Failed, innermost, run
+from .stores import Disk, Lake
 
 SEEDS = (93, *range(20))
 """93 loses what a lake that syncs nothing had promised; the others are the first that come."""
@@ -47,6 +52,17 @@ def receipt_one_more(receipts: Receipts, tenure: Any, *rest: Any) -> bytes:
 _receipt = Receipts.receipt
 
 
+def obey_again(obeying: Obeying, command: Command) -> Answer:
+    outcome = obeying._obey(command)
+    return Answer(
+        agent=command.agent, id=command.id, done=outcome.done, code=outcome.code, facts=outcome.facts
+    )
+
+
+def keep_in_mind(orders: Orders, change: Callable[[Book], Book]) -> None:
+    orders._book = change(orders._book)
+
+
 @pytest.mark.parametrize(
     ("room", "name", "broken"),
     [
@@ -57,6 +73,8 @@ _receipt = Receipts.receipt
         (Spool, "receipt", forget_one_more),
         (Receipts, "receipt", receipt_one_more),
         (restart, "_follows", lambda head, header: False),
+        (Obeying, "answer", obey_again),
+        (Orders, "_write", keep_in_mind),
     ],
 )
 def test_what_is_broken_is_found(
@@ -70,3 +88,36 @@ def test_what_is_broken_is_found(
 def live_through_all() -> None:
     for seed in SEEDS:
         run(seed)
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "broken", "script", "said"),
+    [
+        (
+            Obeying,
+            "_check",
+            lambda obeying, command: None,
+            test_commands.test_what_the_hospital_does_not_allow_has_no_effect,
+            "does what it may not",
+        ),
+        (
+            Runner,
+            "_stop_if_paused",
+            lambda runner: None,
+            test_commands.test_a_paused_source_rests_over_restarts_and_a_lost_spool,
+            "reads his, paused",
+        ),
+    ],
+)
+def test_what_chance_meets_seldom_a_script_finds(
+    monkeypatch: pytest.MonkeyPatch,
+    room: object,
+    name: str,
+    broken: Callable[..., Any],
+    script: Callable[[], None],
+    said: str,
+) -> None:
+    monkeypatch.setattr(room, name, broken)
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 (a group, or what is in it)
+        script()
+    assert said in innermost(caught.value)

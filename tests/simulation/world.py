@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -14,15 +15,18 @@ from types import TracebackType
 
 from central_ingest import fleet
 from central_ingest.landing.replay import replay
+from protocol import messages
 from protocol.link.memory import NO_FAULTS
+from protocol.messages import MessageType
 from protocol.names import Stream, TableName
 
 from .centre import SITE, Centre
 from .clock import loop
-from .edge import Edge
+from .edge import COMMANDS, Edge
 from .hospital import Hospital, Plain
 from .link import Air
 from .moments import around_files
+from .obedience import Obedience
 
 SETTLE_SECONDS = 4 * 3600.0
 GRACE_SECONDS = 5.0
@@ -39,6 +43,9 @@ class World:
         *,
         spool_bytes_max: int = 1 << 30,
         keep_receipted_bytes: int = 1 << 20,
+        allow: Sequence[str] = COMMANDS,
+        quarantine_bytes_max: int = 1 << 30,
+        mends: bool = True,
     ) -> None:
         self.seed = seed
         self.trace = blake2b(digest_size=16)
@@ -46,10 +53,20 @@ class World:
         self.air = Air(random.Random(f"{seed} air").getrandbits(32))
         self.air.ear = self._hear
         self.hospital = Hospital(random.Random(f"{seed} hospital"), slugs)
-        self.centre = Centre(self.root / "centre", self.air, random.Random(f"{seed} centre"), self.note)
+        self.centre = Centre(
+            self.root / "centre",
+            self.air,
+            random.Random(f"{seed} centre"),
+            self.note,
+            quarantine_bytes_max=quarantine_bytes_max,
+        )
+        self._mends = mends
+        self._tried: set[int] = set()
         self.witness = self.centre.witness
         self._spool_bytes_max = spool_bytes_max
         self._keep_receipted_bytes = keep_receipted_bytes
+        self._allow = allow
+        self.obedience = Obedience()
         self._numbers = 0
         self._orphans: set[TableName] = set()
         self._edge_rng = random.Random(f"{seed} edge")
@@ -75,6 +92,8 @@ class World:
             self.note,
             spool_bytes_max=self._spool_bytes_max,
             keep_receipted_bytes=self._keep_receipted_bytes,
+            allow=self._allow,
+            obedience=self.obedience,
             client_id=name,
         )
 
@@ -106,6 +125,8 @@ class World:
     def _hear(self, client_id: str, topic: str, payload: bytes) -> None:
         self.note(f"{client_id} {topic} {blake2b(payload, digest_size=8).hexdigest()}")
         self.witness.hear(client_id, topic, payload)
+        if messages.is_message(payload) and messages.parse(payload).type is MessageType.COMMAND:
+            self.obedience.said.append((topic, payload))
 
     # its course
 
@@ -136,6 +157,9 @@ class World:
         while not self._settled(since):
             assert loop().time() < until, f"not settled after {seconds} s: {self.plight()}"
             self.edge.confirm()
+            self._clear_quarantine()
+            for slug in self.edge.slugs:
+                self.edge.resume(slug)
             await self.let(GRACE_SECONDS)
 
     def mend(self) -> None:
@@ -145,18 +169,65 @@ class World:
         self.hospital.quiet = True
         self.mend_disk()
         self.centre.lake.plan.clear()
+        self.centre.lake.refused.clear()
+        if self._mends:
+            self.centre.lake.mend()
+            self.centre.locks.mend()
 
     def mend_disk(self) -> None:
         self.centre.disk.room = None
         self.centre.disk.sync_failures = self.centre.disk.truncate_failures = 0
         self.centre.disk.directory_sync_failures = 0
 
+    def _clear_quarantine(self) -> None:
+        """A person has what is parked land, or drops it; a snapshot that the hospital does not allow he asks for
+        there."""
+        ledger, now = self.centre.ledger, loop().wall()
+        if ledger is None:
+            return
+        book = ledger.quarantine
+        asked = {one.held for one in book.open_requests()}
+        for held in book.held():
+            if held.id not in asked:
+                book.ask(
+                    held.id, "retry" if self._mends and held.id not in self._tried else "drop", "wang", now
+                )
+                self._tried.add(held.id)
+        orders = {one.id: one for one in ledger.commands.all()}
+        for gap in book.gaps():
+            order = orders.get(gap.command or "")
+            if gap.healed is None and gap.path and (order is None or order.state(now) != "done"):
+                self.edge.want_snapshot()
+
     def _settled(self, since: int) -> bool:
         spool, lander = self.edge.spool, self.centre.lander
         if spool is None or lander is None:
             return False
         fresh = all((spool.fresh_as_of(stream) or 0) > since for stream in self.edge.streams)
-        return fresh and not lander.backlog_bytes and not lander.pending_rows
+        return fresh and not (
+            lander.backlog_bytes or lander.pending_rows or self._unanswered() or self._unhealed()
+        )
+
+    def _unhealed(self) -> list[str]:
+        """What is parked, or was dropped and is not made good yet."""
+        ledger = self.centre.ledger
+        if ledger is None:
+            return []
+        held = [f"parked {one.path or one.stream}: {one.code}" for one in ledger.quarantine.held()]
+        return held + [
+            f"gap {one.path or one.stream} {one.last}"
+            for one in ledger.quarantine.gaps()
+            if one.healed is None
+        ]
+
+    def _unanswered(self) -> list[str]:
+        """Commands to the agent that is there, and what it was told to read and did not begin to."""
+        agent, orders = self.edge.state.identity().agent, self.edge.orders
+        ledger = self.centre.ledger
+        waiting = ledger.commands.open(loop().wall()) if ledger is not None else []
+        wanted = orders.book.snapshots if orders is not None else {}
+        said = [f"command {one.name}" for one in waiting if one.agent == agent]
+        return said + [f"snapshot of {t}" for _, t in wanted if t not in self.hospital.dropped]
 
     def plight(self) -> str:
         """Why it does not come to rest."""
@@ -170,6 +241,7 @@ class World:
             said += [(slug, runner.report.fault), runner.report.tables]
         if lander is not None:
             said += [lander.backlog_bytes, lander.pending_rows, lander.fault]
+        said += self._unanswered() + self._unhealed()
         return repr(said)
 
     async def end(self) -> None:
@@ -180,7 +252,7 @@ class World:
         ledger = self.centre.open_ledger()
         try:
             assert ledger.parked() == []
-            self.witness.check_lake(self.centre.lake, ledger)
+            self.witness.check_lake(self.centre.lake, ledger, self.centre.shelves)
             paths = {(r.stream, r.table): (r.path, bool(r.key)) for r in ledger.lake_tables()}
             for slug, name in self.hospital.tables():
                 found = paths.get((Stream(SITE, slug), name))
