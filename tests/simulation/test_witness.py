@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from central_ingest import restart
 from central_ingest.landing.lander import Lander
+from central_ingest.landing.parking import Parking
 from central_ingest.receipts import Receipts
 from edge_agent.capture.runner import Runner
 from edge_agent.obeying import Obeying
@@ -17,7 +19,7 @@ from edge_agent.spool.spool import Spool
 from protocol.delivery import Head
 from protocol.messages import Answer, Command
 
-from . import test_commands
+from . import test_commands, test_parking
 from .history import Failed, innermost, run
 from .stores import Disk, Lake
 
@@ -73,8 +75,6 @@ def keep_in_mind(orders: Orders, change: Callable[[Book], Book]) -> None:
         (Spool, "receipt", forget_one_more),
         (Receipts, "receipt", receipt_one_more),
         (restart, "_follows", lambda head, header: False),
-        (Obeying, "answer", obey_again),
-        (Orders, "_write", keep_in_mind),
     ],
 )
 def test_what_is_broken_is_found(
@@ -99,6 +99,27 @@ def live_through_all() -> None:
             lambda obeying, command: None,
             test_commands.test_what_the_hospital_does_not_allow_has_no_effect,
             "does what it may not",
+        ),
+        (
+            Obeying,
+            "answer",
+            obey_again,
+            test_commands.test_what_was_said_in_an_older_epoch_or_by_an_older_ledger_does_nothing_again,
+            "again",
+        ),
+        (
+            Orders,
+            "_write",
+            keep_in_mind,
+            test_commands.test_what_the_hospital_does_not_allow_has_no_effect,
+            "is answered and not remembered",
+        ),
+        (
+            Parking,
+            "hold",
+            lambda *_: None,
+            partial(test_parking.test_a_retry_lands_all_of_it_in_order_once_it_can, test_parking.an_envelope),
+            "lacks",
         ),
         (
             Runner,
