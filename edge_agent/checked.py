@@ -45,7 +45,10 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
 
 def _show_cost(console: Console, cost: dict[str, Any]) -> None:
     if cost["scan_seconds"] is None:
-        text = "    一次扫描的开销未知：行数未知 what a scan costs is unknown: nobody knows how many rows"
+        why = "行数未知 nobody knows how many rows"
+        if cost["rows"] is not None:
+            why = f"样本仅 {cost['sampled_rows']:,} 行 a sample of {cost['sampled_rows']:,} rows is too small"
+        text = f"    一次扫描的开销未知 what a scan costs is unknown：{why}"
         console.print(text, soft_wrap=True, highlight=False)
         return
     sample = f"按 {cost['sampled_rows']:,} 行样本估算 estimated from {cost['sampled_rows']:,} rows"

@@ -67,7 +67,9 @@ def cost_of(
     ranges = source.way(schema) is Way.RANGES
     sample = (_of_a_page if ranges else _of_the_whole)(source, schema, settings.page_rows, clock)
     rows = sample.count if sample.whole else rows_estimate
-    if rows is None or not (sample.whole or sample.count >= SAMPLE_ROWS_MIN):
+    if rows is None or rows < sample.count:  # statistics from before the table grew, or none at all
+        return Cost(None, sample.count)
+    if not (sample.whole or sample.count >= SAMPLE_ROWS_MIN):
         return Cost(rows, sample.count)
     seconds = sample.seconds * (1 if sample.whole else rows / sample.count) / settings.duty_share_max
     if settings.rows_per_second_max:

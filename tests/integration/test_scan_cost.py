@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,28 @@ def source(request: pytest.FixtureRequest) -> Iterator[SqlSource]:
         one = SqlSource("his", server.url(name))
         yield one
         one.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "page_rows", "rows"),
+    [("", PAGE_ROWS, ROWS), ("WITHOUT ROWID", PAGE_ROWS, None), ("WITHOUT ROWID", 2 * ROWS, ROWS)],
+)
+def test_sqlite_makes_up_no_number_of_rows(
+    kind: str, page_rows: int, rows: int | None, tmp_path: Path
+) -> None:
+    """Without statistics the numbers of rows tell, where rows have any; a table that one page holds is counted."""
+    with closing(sqlite3.connect(tmp_path / "his.db")) as database:
+        database.execute(f"CREATE TABLE visits(id INTEGER PRIMARY KEY, name TEXT NOT NULL) {kind}")
+        database.executemany("INSERT INTO visits VALUES(?, ?)", [(i, f"王{i}") for i in range(ROWS)])
+        database.commit()
+    settings = SqlSettings(url=SecretStr("sqlite://"), page_rows=page_rows, duty_share_max=0.5)
+    ticks = itertools.count()
+    with closing(SqlSource("his", f"sqlite:///{tmp_path / 'his.db'}")) as one:
+        (info,) = one.inventory()
+        cost = cost_of(one, one.describe(info.name), info.rows_estimate, settings, lambda: float(next(ticks)))
+    assert (cost.rows, cost.sampled_rows) == (rows, min(page_rows, ROWS))
+    assert cost.scan_seconds == (None if rows is None else 2 * rows / cost.sampled_rows)
+    assert (cost.index_bytes is None) is (rows is None)
 
 
 def pages(source: Source, schema: TableSchema) -> Iterator[Page]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pydantic import SecretStr
+from rich.console import Console
 
 from edge_agent import checking
 from edge_agent.capture.diff import encode, index_of
 from edge_agent.capture.index import IndexFiles
+from edge_agent.checked import show
 from edge_agent.cost import SAMPLE_ROWS_MIN, SAMPLE_SECONDS, Cost, cost_of
 from edge_agent.sources import memory
 from edge_agent.sources.memory import MemorySource
@@ -91,6 +94,31 @@ def test_nobody_knows_what_nobody_knows(clock: Clock) -> None:
     assert cost(clock, KEYED, ROWS, None, settings()) == Cost(None, 1_000)
     few = settings().model_copy(update={"page_rows": SAMPLE_ROWS_MIN - 1})
     assert cost(clock, KEYED, ROWS, ROWS, few) == Cost(ROWS, SAMPLE_ROWS_MIN - 1)
+
+
+def test_an_estimate_below_what_the_sample_met_is_none(clock: Clock) -> None:
+    for estimate in (0, 999):
+        assert cost(clock, KEYED, ROWS, estimate, settings()) == Cost(None, 1_000)
+
+
+def test_what_is_unknown_is_said_with_its_reason(clock: Clock) -> None:
+    few = settings().model_copy(update={"page_rows": SAMPLE_ROWS_MIN - 1})
+    for of, estimate, why in (
+        (few, 5_000, "样本仅 99 行 a sample of 99 rows is too small"),
+        (settings(), None, "行数未知 nobody knows how many rows"),
+    ):
+        one = cost(clock, KEYED, ROWS, estimate, of)
+        said = io.StringIO()
+        fact = {
+            "source": "his",
+            "table": "visits",
+            "included": True,
+            "rows_estimate": estimate,
+            "fault": None,
+        }
+        fact |= {"key": ["id"], "way": "diff by key ranges", "guarantee": "found at the next scan"}
+        show(Console(file=said, width=200), [fact | {"follows": [], "cost": one.to_json()}])
+        assert why in said.getvalue()
 
 
 def test_without_a_key_the_sample_ends_after_a_while_and_leaves_nothing_open(clock: Clock) -> None:
