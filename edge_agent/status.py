@@ -156,7 +156,8 @@ def _followed(source: dict[str, Any], now: int) -> list[str]:
             + ("尚未 not yet" if one[way] is None else f"{span((now - one[way]) / 1e6)} 前 ago")
             for way in one["ways"]
         ]
-        lines.append(f"    {_label('跟随 followed')}{one['table']}  {'，'.join(ages)}")
+        lines.append(f"    {_label('跟随 followed')}{one['table']}")
+        lines.append(f"    {_label('')}{'，'.join(ages)}")
     others = source["tables"].get("followed", 0) - len(shown)
     if others > 0:
         lines.append(f"    {_label('')}另有 {others} 张更近 and {others} tables more recent")
