@@ -55,6 +55,7 @@ TICK_SECONDS = 0.01
 RETRY_SECONDS = 1.0
 SEGMENT_BYTES_MAX = 64 << 10
 BACKLOG_BYTES_MAX = 256 << 10
+CREDIT_BYTES = 64 << 20
 INVITATION_MICROS = 10**9
 COMPILED: dict[Any, Any] = {}
 """Of every statement of the ledger, its text: compiling them anew for each world would take a tenth of the time."""
@@ -162,7 +163,7 @@ class Centre(Machine):
         self.completions += safekeeping.restore(Ledger(ledger._engine), self._safe(), journal)
         roster = self.roster = restore(ledger, journal, SUITES)
         self.witness.restored(roster)
-        credit = Credit(64 << 20)
+        credit = Credit(CREDIT_BYTES)
         grants = Grants(ledger, roster, signer, SUITE_1)
         reception = self._reception = Reception(
             roster=roster,
