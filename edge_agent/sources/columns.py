@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from edge_agent.sources import spelt
 from edge_agent.sources.source import Rows
@@ -65,7 +66,7 @@ Values: TypeAlias = Sequence[Any] | pa.Array
 """Of one column: as a driver gives them, or as binary texts of a column that is spelt or binary itself."""
 
 _PLAIN_MIN = 1e-4
-"""Smaller floats have a repr with an exponent."""
+"""Smaller numbers may have more places than Arrow counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def build(
     types.discard(_NONE)
     if types <= _NATIVE[carrier]:
         try:
-            return _clean(carrier, wire, values), None
+            return _clean(carrier, wire, values, types), None
         except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
             pass
     return _checked(carrier, wire, values)
@@ -156,10 +157,10 @@ def _decoded(
     return pa.array(kept, wire), odd or None
 
 
-def _clean(carrier: Carrier, wire: pa.DataType, values: Sequence[Any]) -> pa.Array:
-    """One call for the column. Raises where a value does not fit."""
+def _clean(carrier: Carrier, wire: pa.DataType, values: Sequence[Any], types: set[type]) -> pa.Array:
+    """One call for the column, whose values are of these types. Raises where a value does not fit."""
     if carrier is Carrier.DECIMAL:
-        return _clean_decimals(wire, values)
+        return _clean_decimals(wire, values, types)
     if carrier is Carrier.NUMBER_TEXT:
         return pa.array([None if v is None else repr(v) for v in values], wire)
     if carrier is Carrier.TEXT:
@@ -168,13 +169,23 @@ def _clean(carrier: Carrier, wire: pa.DataType, values: Sequence[Any]) -> pa.Arr
     return pa.array(values, wire)
 
 
-def _clean_decimals(wire: pa.DataType, values: Sequence[int | float | None]) -> pa.Array:
+def _clean_decimals(wire: pa.DataType, values: Sequence[int | float | None], types: set[type]) -> pa.Array:
     # Arrow refuses digits that do not fit, but 128 bits that overflow on the way wrap around silently, and
-    # 1e-23 becomes 0. Both are out of reach for numbers between these bounds, whose text has no exponent.
+    # 1e-23 becomes 0. Both are out of reach for numbers between these bounds.
     bound = 10 ** (wire.precision - wire.scale)
+    if types == {float}:
+        return _clean_floats(wire, pa.array(values, pa.float64()), bound)
     if not all(v is None or v == 0 or _PLAIN_MIN <= abs(v) < bound for v in values):
         raise OverflowError
     return pa.array([None if v is None else repr(v) for v in values], pa.string()).cast(wire)
+
+
+def _clean_floats(wire: pa.DataType, numbers: pa.Array, bound: int) -> pa.Array:
+    size = pc.abs(numbers)
+    fits = pc.and_(pc.greater_equal(size, _PLAIN_MIN), pc.less(size, float(bound)))
+    if pc.any(pc.invert(pc.or_(fits, pc.equal(size, 0.0)))).as_py():
+        raise OverflowError
+    return numbers.cast(pa.string()).cast(wire)  # the shortest text, whose digits are those of `repr`
 
 
 def _checked(
