@@ -1,7 +1,7 @@
 """Cuts a stream of rows into pieces of bounded size, however wide a row turns out to be.
 
-How many rows the next fetch asks for follows from the weight of those before, beginning with one, so a
-table of megabyte images is not fetched by the thousand. Knows neither databases nor files.
+How many rows the next fetch asks for follows from the weight of those before, beginning with one where none
+are known, so a table of megabyte images is not fetched by the thousand. Knows neither databases nor files.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ Fetch = Callable[[int], Rows]
 _GROWTH = 8
 
 
-def slices(fetch: Fetch, rows_max: int, bytes_max: int) -> Iterator[Rows]:
-    """Every row once, in order. A slice of more than one row has at most `rows_max` and `bytes_max`."""
-    count = 1
+def slices(fetch: Fetch, rows_max: int, bytes_max: int, row_bytes: int | None = None) -> Iterator[Rows]:
+    """Every row once, in order. A slice of more than one row has at most `rows_max` and `bytes_max`. `row_bytes`:
+    what a row of this table weighed that was read before."""
+    count = 1 if row_bytes is None else max(1, min(bytes_max // max(row_bytes, 1), rows_max))
     while (piece := fetch(count)).count:
         size = weight(piece)
         yield from _cut(piece, bytes_max)

@@ -80,6 +80,7 @@ class SqlSource:
         self._identity: str | None = None
         self._generation = 0
         self._known: dict[bytes, tuple[object, bool]] = {}
+        self._row_bytes: dict[bytes, int] = {}
         self._engine = sqlalchemy.create_engine(
             self._dialect.engine,
             creator=self._connect,
@@ -185,15 +186,18 @@ class SqlSource:
         layout = self._layout(schema)
         taken: list[Rows] = []
         rows_left, bytes_left = limits.rows, limits.bytes
+        bounds = (min(limits.rows, SLICE_ROWS), max(1, limits.bytes // 4))
         try:
             with reading.stream(*statement, layout) as fetch:
-                for piece in slices(fetch, min(limits.rows, SLICE_ROWS), max(1, limits.bytes // 4)):
+                for piece in slices(fetch, *bounds, self._row_bytes.get(schema.fingerprint)):
                     count = prefix(piece, bytes_left)
                     count = count if taken else max(1, count)
                     if count:
                         taken.append(piece.slice(0, count))
                     rows_left -= count
-                    bytes_left -= weight(piece)
+                    size = weight(piece)
+                    bytes_left -= size
+                    self._row_bytes[schema.fingerprint] = size // piece.count
                     if count < piece.count or not rows_left or bytes_left <= 0 or reading.expired():
                         return join(taken), True
         except Expired:

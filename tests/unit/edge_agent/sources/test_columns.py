@@ -109,9 +109,14 @@ def test_asides_of_several_columns_meet_in_their_row() -> None:
     assert joined.columns[0].to_pylist() == [1, 1, None, 3]
 
 
-@given(st.lists(st.text(max_size=50), max_size=60), st.integers(1, 20), st.integers(1, 400))
+@given(
+    st.lists(st.text(max_size=50), max_size=60),
+    st.integers(1, 20),
+    st.integers(1, 400),
+    st.none() | st.integers(0, 500),
+)
 def test_slices_hold_every_record_once_within_their_bounds(
-    texts: list[str], rows_max: int, bytes_max: int
+    texts: list[str], rows_max: int, bytes_max: int, row_bytes: int | None
 ) -> None:
     left = list(texts)
 
@@ -122,6 +127,6 @@ def test_slices_hold_every_record_once_within_their_bounds(
         del left[:count]
         return layout.rows(taken)
 
-    pieces = list(slices(fetch, rows_max, bytes_max))
+    pieces = list(slices(fetch, rows_max, bytes_max, row_bytes))
     assert [v for piece in pieces for v in piece.columns[0].to_pylist()] == texts
     assert all(p.count == 1 or (p.count <= rows_max and weight(p) <= bytes_max) for p in pieces)
