@@ -52,6 +52,10 @@ class Reading:
         self._deadline = self._clock() + seconds
         self._dialect.arm(self._raw, self.expired)
 
+    @property
+    def limited(self) -> bool:
+        return self._deadline is not None
+
     def expired(self) -> bool:
         return self._deadline is not None and self._clock() > self._deadline
 

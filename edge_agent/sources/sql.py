@@ -187,9 +187,11 @@ class SqlSource:
         taken: list[Rows] = []
         rows_left, bytes_left = limits.rows, limits.bytes
         bounds = (min(limits.rows, SLICE_ROWS), max(1, limits.bytes // 4))
+        # Where time runs out, what was taken in small pieces before is a page; a large first one would be nothing.
+        row_bytes = None if reading.limited else self._row_bytes.get(schema.fingerprint)
         try:
             with reading.stream(*statement, layout) as fetch:
-                for piece in slices(fetch, *bounds, self._row_bytes.get(schema.fingerprint)):
+                for piece in slices(fetch, *bounds, row_bytes):
                     count = prefix(piece, bytes_left)
                     count = count if taken else max(1, count)
                     if count:

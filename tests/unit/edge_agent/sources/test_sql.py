@@ -175,6 +175,27 @@ def test_a_page_ends_early_before_writers_wait_too_long(opened: Open, writer: sq
     assert found == list(range(500))
 
 
+def test_a_later_page_ends_early_too_where_time_is_short(opened: Open, writer: sqlite3.Connection) -> None:
+    writer.execute(KEYED)
+    _insert(writer, 20_000)
+    now = [0.0]
+    steps = itertools.repeat(0.0)
+
+    def clock() -> float:
+        now[0] += next(steps)
+        return now[0]
+
+    source = opened(statement_seconds_max=1.0, clock=clock)
+    schema = source.describe(VISIT)
+    limits = PageLimits(10_000, 1 << 30)
+    first = source.page(schema, b"", b"", limits)
+    assert first.rows.count == 10_000
+    steps = itertools.repeat(2.0)
+    later = source.page(schema, first.last, b"", limits)
+    assert later.full
+    assert later.rows.count > 0
+
+
 def test_a_statement_that_finds_nothing_in_time_is_broken_off(
     opened: Open, writer: sqlite3.Connection
 ) -> None:
