@@ -2,15 +2,16 @@
 
 Segments follow each other by offset, and a segment ends where the next begins, whatever stands behind that
 in its file. Opening checks the last segment alone; sealed ones are checked as they are read. The bytes are
-described in `frames`, reading in `segments`, writing in `tail`; this file opens, mends and sets aside. A
-damaged stretch is copied to `damaged/<offset>-<length>-<hash>.bin` in the journal's directory. What an
-envelope says is none of its business.
+described in `frames`, reading in `segments`, writing in `tail`, what came again in `repairs`; this file opens,
+mends and sets aside. A damaged stretch is copied to `damaged/<offset>-<length>-<hash>.bin` in the journal's
+directory. What an envelope says is none of its business.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -19,8 +20,10 @@ from pathlib import Path
 from protocol.errors import Permanent, Transient
 from protocol.limits import MIB
 
+from . import repairs
 from .disk import Disk, LinuxDisk, create_durably, make_directory
 from .journal import TORN_TAIL, Damage, Entry
+from .repairs import left_of, list_repairs, mended
 from .segments import MISSING, Segment, SegmentReader, list_segments
 from .tail import Tail
 
@@ -36,6 +39,10 @@ class FileJournal:
         self._lock = lock
         self._closed = False
         self._damage: list[Damage] = []
+        self._copied: set[tuple[int, int]] = set()
+        self._noting = threading.Lock()
+        """One thread reads and finds damage while another repairs it."""
+        self._repairs = list_repairs(directory)
         self._tail = Tail(disk, directory, list_segments(directory), segment_bytes_max)
 
     @classmethod
@@ -77,20 +84,40 @@ class FileJournal:
 
     @property
     def damage(self) -> Sequence[Damage]:
-        """In the order in which it was found, each stretch once: what is new stands behind what was known."""
+        """Each stretch once."""
         return tuple(self._damage)
 
     def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
-        if self._closed or self._lock is None:
-            raise ValueError(
-                "the journal is closed" if self._closed else "the journal is open for reading only"
-            )
+        self._require_writer()
         if not envelopes:
             return []
         try:
             return self._tail.append(received, envelopes)
         except OSError as error:
             raise _unwritable(self._directory, error) from error
+
+    def repair(self, start: int, stop: int, received: int, envelopes: Sequence[bytes]) -> bool:
+        self._require_writer()
+        for _ in self._read(start, min(stop, self.end), tuple(self._tail.segments)):
+            pass  # to find what is damaged there
+        found = [one for one in self._damage if one.is_loss and start <= one.offset and one.end <= stop]
+        runs = repairs.place(found, envelopes)
+        if runs is None:
+            return False
+        try:
+            made = [repairs.write(self._disk, self._directory, base, received, run) for base, run in runs]
+        except OSError as error:
+            raise _unwritable(self._directory, error) from error
+        self._repairs = tuple(sorted({*self._repairs, *made}))
+        with self._noting:
+            self._damage = [left for one in self._damage for left in left_of(one, made)]
+        return True
+
+    def _require_writer(self) -> None:
+        if self._closed or self._lock is None:
+            raise ValueError(
+                "the journal is closed" if self._closed else "the journal is open for reading only"
+            )
 
     def read(self, start: int = 0) -> Iterator[Entry]:
         if self._closed:
@@ -105,32 +132,67 @@ class FileJournal:
             self._lock = None
 
     def _read(self, start: int, end: int, segments: Sequence[Segment]) -> Iterator[Entry]:
+        """Records in order. What is damaged across several segments is one stretch: so it is filled again."""
+        stretch: Damage | None = None
+        for item in self._items(start, end, segments):
+            if isinstance(item, Damage):
+                stretch = item if stretch is None else replace(stretch, length=item.end - stretch.offset)
+                continue
+            if stretch is not None:
+                yield from self._mended(stretch)
+                stretch = None
+            yield item
+        if stretch is not None:
+            yield from self._mended(stretch)
+
+    def _items(self, start: int, end: int, segments: Sequence[Segment]) -> Iterator[Entry | Damage]:
+        """What the segments hold; what of them is damaged stands aside as well."""
         stops = [*(segment.base for segment in segments), end][1:]
         for segment, stop in zip(segments, stops, strict=True):
             first = max(start, segment.base)
-            if first < stop:
-                yield from self._read_segment(segment, first, stop)
+            if first >= stop:
+                continue
+            try:
+                reader = SegmentReader(self._disk, segment)
+            except FileNotFoundError:
+                yield Damage(first, stop - first, MISSING)
+                continue
+            with reader:
+                for item in reader.items(first, stop):
+                    yield item if isinstance(item, Entry) else self._kept(reader, item)
 
-    def _read_segment(self, segment: Segment, start: int, stop: int) -> Iterator[Entry]:
-        try:
-            reader = SegmentReader(self._disk, segment)
-        except FileNotFoundError:
-            self._note(Damage(start, stop - start, MISSING))
-            return
-        with reader:
-            for item in reader.items(start, stop):
-                if isinstance(item, Entry):
-                    yield item
-                else:
-                    self._keep(reader, item)
+    def _mended(self, stretch: Damage) -> Iterator[Entry]:
+        """What came again of a damaged stretch; what did not is noted before anything behind it is given."""
+        made, left = self._repairs, list[Damage]()
+        for item in mended(self._disk, stretch, made):
+            if isinstance(item, Entry):
+                yield item
+            else:
+                left.append(item)
+                self._note(item)
+        with self._noting:  # a part that was looked at by itself may have seemed worse than it is
+            newer = [one for one in self._repairs if one not in made]
+            rest = {(r.offset, r.end): r for one in left for r in left_of(one, newer)}
+            self._damage = [
+                known
+                for known in self._damage
+                if not (known.is_loss and known.is_within(stretch)) or (known.offset, known.end) in rest
+            ]
+            told = {(known.offset, known.end) for known in self._damage if known.is_loss}
+            self._damage += [one for place, one in rest.items() if place not in told]
+
+    def _find(self, stretch: Damage) -> None:
+        for _ in self._mended(stretch):
+            pass
 
     def _survey(self) -> None:
         """Find the end without touching anything. What is half written there is the writer's, and no damage."""
         if self._tail.segments:
             with SegmentReader(self._disk, self._tail.segments[-1]) as reader:
                 survey = reader.survey()
-            self._damage += survey.damage
             self._tail.end = survey.end
+            for stretch in survey.damage:
+                self._find(stretch)
 
     def _mend(self) -> None:
         """Find the end, cut what is unfinished behind it, and make sure that what is believed is on the disk.
@@ -148,13 +210,14 @@ class FileJournal:
             self._disk.forget(reader.fd)
             survey = reader.survey()
             for stretch in survey.damage:
-                self._keep(reader, stretch)
+                self._find(self._kept(reader, stretch))
             if survey.torn is not None:
                 self._cut(reader, survey.torn)
         except BaseException:
             self._disk.close(reader.fd)
             raise
         self._tail.end = survey.end
+        self._forget_repairs_behind(survey.end)
         if reader.marker is None or reader.unreadable:
             self._disk.close(reader.fd)  # left as it is for the operator: the next append opens a new segment
         else:
@@ -167,17 +230,24 @@ class FileJournal:
         self._disk.sync(reader.fd)
         self._note(replace(torn, reason=TORN_TAIL))
 
-    def _keep(self, reader: SegmentReader, stretch: Damage) -> None:
-        """Note a stretch between valid records, and copy it aside when we are the writer; it also stays."""
-        if any((known.offset, known.length) == (stretch.offset, stretch.length) for known in self._damage):
-            return
-        if self._lock is not None:
-            try:
-                self._set_aside(reader, stretch)
-            except OSError as error:  # nothing is lost by it, so it must not keep anyone from reading on
-                why = os.strerror(error.errno or 0)
-                stretch = replace(stretch, reason=f"{stretch.reason}; not copied aside: {why}")
-        self._note(stretch)
+    def _forget_repairs_behind(self, end: int) -> None:
+        """What they stood for was cut, and other records will have those offsets."""
+        for one in (one for one in self._repairs if one.end > end):
+            one.path.unlink()
+            self._disk.sync_directory(one.path.parent)
+        self._repairs = tuple(one for one in self._repairs if one.end <= end)
+
+    def _kept(self, reader: SegmentReader, stretch: Damage) -> Damage:
+        """A stretch between valid records, copied aside once when we are the writer; it also stays."""
+        if self._lock is None or (stretch.offset, stretch.length) in self._copied:
+            return stretch
+        self._copied.add((stretch.offset, stretch.length))
+        try:
+            self._set_aside(reader, stretch)
+        except OSError as error:  # nothing is lost by it, so it must not keep anyone from reading on
+            why = os.strerror(error.errno or 0)
+            return replace(stretch, reason=f"{stretch.reason}; not copied aside: {why}")
+        return stretch
 
     def _set_aside(self, reader: SegmentReader, stretch: Damage) -> None:
         digest = blake2b(digest_size=8)
@@ -189,8 +259,9 @@ class FileJournal:
         self._disk.close(create_durably(self._disk, path, reader.stretch(stretch.offset, stretch.length)))
 
     def _note(self, stretch: Damage) -> None:
-        if stretch not in self._damage:
-            self._damage.append(stretch)
+        with self._noting:
+            if not any(known.is_loss and stretch.is_within(known) for known in self._damage):
+                self._damage = [*self._damage, stretch]
 
 
 def _lock(directory: Path) -> int:

@@ -32,6 +32,17 @@ class Damage:
     length: int
     reason: str
 
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    @property
+    def is_loss(self) -> bool:
+        return self.reason != TORN_TAIL
+
+    def is_within(self, other: Damage) -> bool:
+        return other.offset <= self.offset and self.end <= other.end
+
 
 class Journal(Protocol):
     """One writer at a time, enforced; any number of readers."""
@@ -43,7 +54,7 @@ class Journal(Protocol):
 
     @property
     def damage(self) -> Sequence[Damage]:
-        """What was found damaged at opening or while reading, oldest first."""
+        """What was found damaged at opening or while reading, and is so still; in the order in which it was found."""
         ...
 
     def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
@@ -52,6 +63,15 @@ class Journal(Protocol):
         When it returns they survive a power cut. When it raises (Transient GC-6001: disk full, I/O error)
         none of them counts as written: what reached the disk of them is cut off before anything else is
         appended, and the caller gives no receipt.
+        """
+        ...
+
+    def repair(self, start: int, stop: int, received: int, envelopes: Sequence[bytes]) -> bool:
+        """Put `envelopes` into what is damaged between the offsets `start` and `stop`, in their order and as far
+        back as there is room. From then on `read` gives them there.
+
+        When it returns True they survive a power cut; False where there is no room for all of them, and nothing
+        is written. Raises Transient GC-6001 as `append` does.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The journal in memory, for tests and the simulator: the same promises, no disk.
 
 `MemoryStore` is what a disk would be: it outlives the journal that is opened on it, so a simulated centre can
-be killed and started again. It refuses to know damage, since memory has none.
+be killed and started again. Memory does not rot by itself: `rot` says what is damaged.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from protocol.errors import Permanent, Transient
 from protocol.limits import ENVELOPE_BYTES_MAX
 
 from .frames import FRAME_HEADER_BYTES
 from .journal import Damage, Entry
+from .repairs import Repair, left_of, place
 
 
 @dataclass(slots=True)
@@ -25,6 +27,12 @@ class MemoryStore:
     end: int = 0
     full: bool = False
     writer: MemoryJournal | None = None
+    damage: list[Damage] = field(default_factory=list)
+
+    def rot(self, start: int, stop: int) -> None:
+        """The records between these offsets are damaged."""
+        self.entries = [one for one in self.entries if not start <= one.offset < stop]
+        self.damage.append(Damage(start, stop - start, "rot"))
 
     def release(self) -> None:
         self.writer = None
@@ -51,7 +59,7 @@ class MemoryJournal:
 
     @property
     def damage(self) -> Sequence[Damage]:
-        return ()
+        return tuple(self._store.damage)
 
     def append(self, received: int, envelopes: Sequence[bytes]) -> list[int]:
         self._require_open()
@@ -62,6 +70,25 @@ class MemoryJournal:
         if self._store.full:
             raise Transient("GC-6001", path="memory", reason="full")
         return [self._take(received, bytes(envelope)) for envelope in envelopes]
+
+    def repair(self, start: int, stop: int, received: int, envelopes: Sequence[bytes]) -> bool:
+        self._require_open()
+        store = self._store
+        runs = place([one for one in store.damage if start <= one.offset and one.end <= stop], envelopes)
+        if runs is None:
+            return False
+        if store.full:
+            raise Transient("GC-6001", path="memory", reason="full")
+        made = []
+        for base, run in runs:
+            offset = base
+            for envelope in run:
+                store.entries.append(Entry(offset, received, envelope))
+                offset += FRAME_HEADER_BYTES + len(envelope)
+            made.append(Repair(base, offset, Path()))
+        store.entries.sort(key=lambda entry: entry.offset)
+        store.damage = [left for one in store.damage for left in left_of(one, made)]
+        return True
 
     def read(self, start: int = 0) -> Iterator[Entry]:
         self._require_open()

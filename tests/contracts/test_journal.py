@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central_ingest.journal.files import FileJournal
+from central_ingest.journal.frames import HEADER_BYTES
 from central_ingest.journal.journal import Entry, Journal
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
 from protocol.errors import Permanent, Transient
@@ -29,6 +32,9 @@ class Ground(Protocol):
 
     def free(self) -> None: ...
 
+    def rot(self, start: int, stop: int) -> None:
+        """While the journal is closed: damage every record between these offsets."""
+
 
 class FileGround:
     def __init__(self, directory: Path) -> None:
@@ -44,6 +50,15 @@ class FileGround:
     def free(self) -> None:
         self._disk.room = None
 
+    def rot(self, start: int, stop: int) -> None:
+        bases = sorted(int(path.stem) for path in self._directory.glob("*.gcj"))
+        for base, end in pairwise([*bases, 2**63]):
+            path = self._directory / f"{base:020d}.gcj"
+            content = bytearray(path.read_bytes())
+            for offset in range(max(start, base), min(stop, end, base + len(content) - HEADER_BYTES)):
+                content[HEADER_BYTES + offset - base] ^= 0xFF
+            path.write_bytes(content)
+
 
 class MemoryGround:
     def __init__(self) -> None:
@@ -57,6 +72,9 @@ class MemoryGround:
 
     def free(self) -> None:
         self._store.full = False
+
+    def rot(self, start: int, stop: int) -> None:
+        self._store.rot(start, stop)
 
 
 @contextmanager
@@ -206,6 +224,75 @@ def test_a_closed_journal_neither_writes_nor_reads(ground: Ground) -> None:
         journal.append(1, [b"a"])
     with pytest.raises(ValueError, match="closed"):
         journal.read()
+
+
+def rotten(ground: Ground, first: int, last: int) -> tuple[Journal, list[Entry]]:
+    """A journal of eight records of which those from `first` to `last` are damaged, and what it held."""
+    journal = ground.open()
+    for n in range(8):
+        journal.append(n, [bytes([n]) * (3_000 + n)])
+    held = list(journal.read())
+    journal.close()
+    ground.rot(held[first].offset, held[last + 1].offset)
+    journal = ground.open()
+    list(journal.read())
+    return journal, held
+
+
+def extent(journal: Journal) -> list[tuple[int, int]]:
+    return [(one.offset, one.end) for one in journal.damage]
+
+
+def test_what_is_damaged_is_filled_from_its_end_and_read_in_its_place(ground: Ground) -> None:
+    journal, held = rotten(ground, 2, 4)
+    start, stop = held[2].offset, held[5].offset
+    assert extent(journal) == [(start, stop)]
+    assert journal.repair(start, stop, 77, [held[4].envelope])
+    assert extent(journal) == [(start, held[4].offset)]
+    assert journal.repair(start, stop, 78, [held[2].envelope, held[3].envelope])
+    whole = [replace(one, received={2: 78, 3: 78, 4: 77}.get(n, n)) for n, one in enumerate(held)]
+    end = journal.end
+    for _ in range(2):
+        assert list(journal.read()) == whole
+        assert list(journal.read(held[3].offset)) == whole[3:]
+        assert (extent(journal), journal.end) == ([], end)
+        journal.append(9, [b"goes on"])
+        whole.append(Entry(end, 9, b"goes on"))
+        journal.close()
+        journal = ground.open()
+        end = journal.end
+    journal.close()
+
+
+def test_what_does_not_fit_or_cannot_be_written_changes_nothing(ground: Ground) -> None:
+    journal, held = rotten(ground, 2, 3)
+    start, stop = held[2].offset, held[4].offset
+    assert not journal.repair(start, stop, 1, [held[2].envelope, held[3].envelope, b""])
+    assert not journal.repair(start, stop, 1, [bytes(stop - start)])
+    assert not journal.repair(held[5].offset, held[6].offset, 1, [b"nothing is damaged there"])
+    ground.fill()
+    with pytest.raises(Transient) as failure:
+        journal.repair(start, stop, 1, [held[3].envelope])
+    assert failure.value.code == "GC-6001"
+    ground.free()
+    assert list(journal.read()) == [*held[:2], *held[4:]]
+    assert extent(journal) == [(start, stop)]
+    assert journal.repair(start, stop, 1, [held[2].envelope, held[3].envelope])
+    assert [one.envelope for one in journal.read()] == [one.envelope for one in held]
+    journal.close()
+
+
+def test_what_is_split_over_two_stretches_is_filled_from_the_last(ground: Ground) -> None:
+    journal, held = rotten(ground, 5, 5)
+    journal.close()
+    ground.rot(held[1].offset, held[3].offset)
+    journal = ground.open()
+    list(journal.read())
+    lost = [held[n].envelope for n in (1, 2, 5)]
+    assert journal.repair(0, journal.end, 1, lost)
+    assert [one.envelope for one in journal.read()] == [one.envelope for one in held]
+    assert extent(journal) == []
+    journal.close()
 
 
 Step = tuple[int, list[bytes]] | str
