@@ -26,6 +26,7 @@ from protocol.signing import SUITE_1, SUITES
 
 from . import fleet, safekeeping
 from .admission import Admission
+from .again import Again
 from .broker import EmbeddedBroker
 from .config import Config
 from .control import Control
@@ -33,7 +34,6 @@ from .enrolment import Enrolment
 from .grants import Grants
 from .inbox import Inbox
 from .journal.files import FileJournal
-from .journal.journal import TORN_TAIL
 from .keystore import KeyStore, LiveOpener
 from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
@@ -113,6 +113,7 @@ class Daemon:
             wall=wall,
             control=Control(self._ledger.commands, signer),
             refused=Refused(config.refused_dir),
+            again=Again(self._journal, self._ledger, self._roster, signer, SUITES),
         )
         self._lake = DeltaLake(config.lake_dir, commits_per_checkpoint=config.landing.checkpoint_commits)
         self._quarantine = Quarantine(self._ledger.quarantine, FileShelves(config.quarantine_dir))
@@ -214,7 +215,9 @@ class Daemon:
 
     def _damage(self) -> Permanent | None:
         """What of the journal is rotten; a tail torn by a power cut had no receipt yet and is no loss."""
-        rotten = [one for one in self._journal.damage if one.reason != TORN_TAIL]
+        for one in self._ledger.holes.open():
+            return Permanent("GC-6034", offset=one.hole.start, stream=str(one.hole))
+        rotten = [one for one in self._journal.damage if one.is_loss]
         return Permanent("GC-6002", offset=rotten[0].offset, reason=rotten[0].reason) if rotten else None
 
     def _completion(self) -> Permanent | None:
@@ -244,7 +247,11 @@ class Daemon:
             },
             "fault": fault.as_json() if fault is not None else None,
             "journal": {"end": self._journal.end, "not_landed_bytes": self._lander.backlog_bytes},
-            "landing": {"pending_rows": self._lander.pending_rows},
+            "holes": fleet.hole_lines(self._ledger),
+            "landing": {
+                "pending_rows": self._lander.pending_rows,
+                "streams_behind": self._lander.streams_behind,
+            },
             "counters": self._metrics.as_json(),
             "parked": parked,
             "incomplete": incomplete,

@@ -14,12 +14,14 @@ from typing import Any
 
 from protocol.names import Stream
 
+from .ledger.holes import HEALED
 from .ledger.ledger import Ledger
 from .roster import Roster
 
 FORMAT = 1
 UNLISTED_MICROS = 30_000_000
 """What the inventories lack is looked for this often: a region has tens of thousands of tables."""
+HEALED_SHOWN = 10
 QUIET_MICROS = 120_000_000
 """An agent that was not heard for so long is shown as silent: silence is an alarm."""
 
@@ -79,6 +81,30 @@ def parked_lines(ledger: Ledger) -> list[dict[str, Any]]:
             "bytes": one.bytes,
         }
         for one in ledger.quarantine.held()
+    ]
+
+
+def hole_lines(ledger: Ledger) -> list[dict[str, Any]]:
+    """What the journal lost and has not got back, and the last that it got back whole."""
+    records = ledger.holes.all()
+    healed = [one for one in records if one.state == HEALED][-HEALED_SHOWN:]
+    return [
+        {
+            "stream": str(one.hole.stream),
+            "agent": one.agent,
+            "epoch": one.hole.epoch,
+            "first": one.hole.first,
+            "last": one.hole.last,
+            "offset": one.hole.start,
+            "found": one.found,
+            "asked": one.asked,
+            "came": one.came,
+            "came_bytes": one.came_bytes,
+            "waits": one.waits,
+            "state": one.state,
+        }
+        for one in records
+        if one.state != HEALED or one in healed
     ]
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from protocol import messages, topics
 from protocol.delivery import Head, Verdict
 from protocol.errors import Rejected, Transient
-from protocol.messages import AgentState, Answer, Hello, Message, MessageType, StreamHead
+from protocol.messages import AgentState, Answer, Gone, Hello, Message, MessageType, StreamHead
 from protocol.names import Stream
 from protocol.signing import Opener, Suite
 
 from .admission import Admission
+from .again import Again
 from .control import Control
 from .enrolment import Enrolment
 from .grants import Grants
@@ -66,6 +67,7 @@ class Reception:
         wall: Callable[[], int],
         control: Control | None = None,
         refused: Refused | None = None,
+        again: Again | None = None,
     ) -> None:
         self._roster = roster
         self._admission = admission
@@ -80,6 +82,7 @@ class Reception:
         self._wall = wall
         self._control = control
         self._refused = refused
+        self._again = again
         self._sessions: dict[str, str] = {}
         self._heard: dict[str, int] = {}
         """By agent: when it last said something authentic."""
@@ -126,12 +129,11 @@ class Reception:
                     self._refuse(tenure.agent, stream, "GC-3010")
 
     def _command(self) -> None:
-        """Say what operators ask of the agents that are here."""
-        if self._control is None:
-            return
+        """Say what operators, and the journal, ask of the agents that are here."""
         here = {a: s for a, s in self._sessions.items() if (m := self._roster.member(a)) and not m.revoked}
-        for agent, payload in self._control.due(here, self._wall()):
-            self._say(agent, payload)
+        for asking in (self._control, self._again):
+            for agent, payload in asking.due(here, self._wall()) if asking is not None else ():
+                self._say(agent, payload)
 
     def _take(self, agent: str, channel: str, payload: bytes) -> None:
         if channel == "down":
@@ -160,6 +162,8 @@ class Reception:
                 self._ledger.save_fleet(agent, self._wall(), state.status)
             case MessageType.ANSWER if self._control is not None:
                 self._control.take(agent, messages.read(message, Answer), self._wall())
+            case MessageType.GONE if self._again is not None:
+                self._again.gone(agent, messages.read(message, Gone), self._sessions.get(agent))
             case _:
                 raise Rejected("GC-4004", reason="type")
 
@@ -179,6 +183,9 @@ class Reception:
     # envelopes
 
     def _envelope(self, agent: str, data: bytes) -> None:
+        if self._again is not None and self._again.take(agent, data):
+            self._heard[agent] = self._wall()
+            return
         try:
             decision = self._admission.consider(agent, data)
         except Rejected as fault:
@@ -226,6 +233,8 @@ class Reception:
             if tenure is not None:
                 self._receipt(tenure)
         self._answer.clear()
+        if self._again is not None and self._again.flush():
+            self._command()
 
     def _receipt(self, tenure: Tenure) -> None:
         session = self._sessions.get(tenure.agent)

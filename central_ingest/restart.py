@@ -3,7 +3,8 @@
 The ledger remembers heads as of a journal offset; the journal is the truth, so everything from there on is
 read again and every head advances over what was admitted. Nothing is judged a second time. A journal that ends
 before that offset has lost its end (rot, an older copy): then heads are what it still holds, and the agents
-are asked for the rest.
+are asked for the rest. What is damaged between records moves no head back: landing finds what is missing there
+(see landing.holes), and needs the heads as of now to tell.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
         envelope = parse(entry.envelope)
         header = envelope.header
         tenure = roster.tenure(header.stream)
-        if tenure is None or not _follows(tenure.head, header):
+        damaged = sum(one.length for one in journal.damage if one.is_loss)
+        if tenure is None or not _follows(tenure.head, header, damaged > 0):
             continue
         digest = envelope.digest(suites[header.suite])
-        tenure.advance(advance(header, digest), len(entry.envelope), entry.received)
+        lost = damaged if header.seq > tenure.head.seq + 1 else 0
+        tenure.advance(advance(header, digest), len(entry.envelope) + lost, entry.received)
         if header.kind is Kind.ROTATION:
             tenure.public = Rotation.from_bytes(header.extension).public
-    if is_cut:  # once it has grown beyond the checkpoint nobody would see any more that it was cut
+    if is_cut or any(one.is_loss for one in journal.damage):
+        # Once it has grown beyond the checkpoint nobody would see any more that it was cut.
         ledger.save_heads(heads_of(roster), journal.end)
     return roster
 
@@ -52,9 +56,13 @@ def _from_the_start(record: StreamRecord) -> Tenure:
     return Tenure(record.stream, record.agent, Head(record.head.epoch))
 
 
-def _follows(head: Head, header: Header) -> bool:
-    """Whether a journaled envelope moved this head. A gap may begin in what was admitted before."""
-    return header.epoch == head.epoch and header.seq <= head.seq + 1 <= header.last_seq
+def _follows(head: Head, header: Header, is_damaged: bool) -> bool:
+    """Whether a journaled envelope moved this head. A gap may begin in what was admitted before; and what stood before
+    the envelope may be damaged now, but was admitted all the same. Its bytes are not known: credit, which counts
+    them, takes all that is damaged, since too much is harmless."""
+    if header.epoch != head.epoch or header.last_seq <= head.seq:
+        return False
+    return is_damaged or header.seq <= head.seq + 1
 
 
 def refresh_members(roster: Roster, ledger: Ledger) -> None:

@@ -49,12 +49,34 @@ def status(console: Console, said: dict[str, Any], running: bool) -> None:
             f"{parked['code']} {escape(parked['reason'])} → central-ingest quarantine list",
             highlight=False,
         )
+    for one in said.get("holes", []):
+        _hole(console, one)
     for one in said.get("incomplete", []):
         console.print(
             f"  [red]不完整 incomplete[/red] {one['stream']} {escape(one['table'])}: "
             "有行被丢弃，等待全量 rows were dropped, waits for a full snapshot → central-ingest quarantine list",
             highlight=False,
         )
+
+
+_HOLES = {
+    "open": "[red]日志缺失，正在向前置机重新索取 lost from the journal, asked for again[/red]",
+    "healed": "[green]日志缺失已补齐 lost from the journal, came again[/green]",
+    "gone": "[yellow]日志缺失，无法重新取得 lost from the journal, cannot come again[/yellow]",
+}
+
+
+def _hole(console: Console, one: dict[str, Any]) -> None:
+    left = f" · 尚缺 missing {one['epoch']}/{one['first']}-{one['last']}" if one["state"] != "healed" else ""
+    waits = "，入库等待 landing waits" if one["waits"] and one["state"] == "open" else ""
+    asked = "—" if one["asked"] is None else _when(one["asked"])
+    console.print(f"  {_HOLES[one['state']]}{waits} {escape(one['stream'])}", highlight=False, soft_wrap=True)
+    console.print(
+        f"    偏移 offset {one['offset']}{left} · 索取 asked {asked} · "
+        f"已收到 came {one['came']:,} 个信封 envelopes, {one['came_bytes']:,} B",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _streams(console: Console, said: dict[str, Any]) -> None:

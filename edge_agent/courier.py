@@ -21,6 +21,7 @@ from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.keys import to_base64
 from protocol.link.link import Connected, Disconnected, Link, Message
 from protocol.messages import (
+    Again,
     AgentState,
     Answer,
     CentreState,
@@ -36,6 +37,7 @@ from protocol.names import Stream
 from protocol.sealing import entropy_bytes
 from protocol.signing import SUITE_1
 
+from .again import SendingAgain
 from .identity import Centre, Grants, Identity
 from .obeying import refuse_all
 from .spool.records import StreamState
@@ -89,6 +91,7 @@ class Courier:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._sending: set[asyncio.Task[None]] = set()
+        self._again = SendingAgain(identity.agent, spool, identity.signer, self._send_when_free, self._say)
         self.connected = False
         self.centre_online = False
         self.link_fault: Fault | None = None
@@ -106,6 +109,7 @@ class Courier:
                 group.create_task(self._listen())
                 group.create_task(self._work())
                 group.create_task(self._tick())
+                group.create_task(self._again.run())
         finally:
             await self._link.aclose()
 
@@ -164,6 +168,7 @@ class Courier:
     def _lost(self) -> None:
         self.centre_online = False
         self._session = ""
+        self._again.forget()
         for one in self._outbound.values():
             one.lose()
 
@@ -186,6 +191,8 @@ class Courier:
                 self._refusal(messages.read(message, Refusal))
             case MessageType.COMMAND:
                 await self._command(messages.read(message, Command))
+            case MessageType.AGAIN:
+                self._again.hear(messages.read(message, Again), self._session)
             case _:
                 raise Rejected("GC-4004", reason="type")
 
@@ -344,6 +351,10 @@ class Courier:
                 self._start(stored.data)
             if sent < len(window) or not window:
                 return
+
+    async def _send_when_free(self, data: bytes) -> None:
+        await self._slots.acquire()
+        self._start(data)
 
     def _start(self, data: bytes) -> None:
         task = asyncio.create_task(self._carry(data))

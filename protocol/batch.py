@@ -27,6 +27,7 @@ from .limits import BATCH_EXPANDED_BYTES_MAX, BATCH_HEADER_BYTES_MAX, BATCH_ROWS
 from .names import TableName
 from .schema import TableSchema, canonical_json
 
+UNKNOWN_SCHEMA = "a schema that was not sent before"
 _LENGTH = struct.Struct(">I")
 _ROW_OPS = pa.array([code for op, code in OP_CODES.items() if op != "m"], pa.uint8())
 
@@ -200,7 +201,7 @@ def decode_batch(inner: bytes, schema_of: Callable[[bytes], TableSchema | None])
     header, body = _unpack(inner, BatchHeader)
     schema = schema_of(bytes.fromhex(header.schema_))
     if schema is None or schema.table != header.table_name:
-        raise Rejected("GC-5006", reason="a schema that was not sent before")
+        raise Rejected("GC-5006", reason=UNKNOWN_SCHEMA)
     rows = ipc.decode(body, wire_schema(schema, header.extras, header.dictionaries))
     if rows.num_rows != header.rows:
         raise Rejected("GC-5006", reason="rows of a batch")

@@ -310,6 +310,20 @@ _HERE: dict[str, Advice] = {
         "中心的日志损坏，丢失了数据源 {source} 本任期的部分数据。",
         "本机无需处理：会自动开始新的任期并重新全量采集。",
     ),
+    "GC-3011": Advice(
+        _L,
+        "The centre asked for envelopes of {source} again that are no longer in the spool.",
+        "Nothing to do: a new epoch begins if it needs one. A larger `spool.keep_receipted_bytes` keeps more.",
+        "中心请求重新发送数据源 {source} 的信封，但本地缓冲已不再保留。",
+        "无需处理：如有必要会自动开始新的任期。调大 `spool.keep_receipted_bytes` 可保留更多。",
+    ),
+    "GC-3012": Advice(
+        _R,
+        "A question for old envelopes of {source} is not of this session or epoch.",
+        "Nothing to do: it was not obeyed. If it recurs, somebody repeats old messages on the line.",
+        "重新发送数据源 {source} 信封的请求不属于当前会话或任期。",
+        "无需处理，该请求未被执行；如反复出现，说明有人在线路上重放旧消息。",
+    ),
     # 7xxx: enrolment
     "GC-7001": Advice(
         _L,

@@ -259,4 +259,25 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "台账丢失或早于其副本，已据副本补全；名册现有 {agents} 个代理。",
         "请用 `central-ingest sites` 核对名册；未使用的邀请和查询审计不在副本中。",
     ),
+    "GC-6034": Advice(
+        _L,
+        "The journal is damaged at offset {offset}; what it lost of {stream} is asked of the agent again.",
+        "Check the disk. Keep the agents connected: what has not landed yet waits for them (`central-ingest status`).",
+        "日志在偏移 {offset} 处损坏，正向前置机重新索取 {stream} 丢失的部分。",
+        "请检查磁盘，并保持前置机在线：尚未入库的部分等待其重新发送（见 `central-ingest status`）。",
+    ),
+    "GC-6035": Advice(
+        _L,
+        "What the journal lost of {stream} cannot come again ({reason}).",
+        "Check the disk. What had not landed comes with a new epoch and full snapshots by itself.",
+        "日志丢失的 {stream} 部分无法重新取得（{reason}）。",
+        "请检查磁盘；尚未入库的数据会随新任期的全量采集自动补齐。",
+    ),
+    "GC-6036": Advice(
+        _R,
+        "An agent answered a question for lost envelopes with others ({reason}).",
+        "Look at its samples (`central-ingest refused`); it is asked again, and nothing of it was taken.",
+        "代理答复的信封并非所索取的内容（{reason}）。",
+        "请查看样本（`central-ingest refused`）；未采用该内容，并会再次索取。",
+    ),
 }

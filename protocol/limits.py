@@ -65,3 +65,6 @@ NAME_BYTES_MAX = 1_024
 
 CREDIT_WINDOW_BYTES_MIN = ENVELOPE_BYTES_MAX
 """The centre never opens a window in which no envelope fits, except to close it."""
+
+AGAIN_BYTES = 4 * MIB
+"""An agent that is asked for old envelopes sends at least so many bytes of them before it waits to be asked on."""

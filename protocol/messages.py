@@ -1,4 +1,4 @@
-"""Signed messages: hello, receipt, expected, grant, states, commands, enrolment.
+"""Signed messages: hello, receipt, expected, grant, states, commands, enrolment, what is asked for again.
 
     message = "GCMS" ‖ u8 version ‖ u8 suite ‖ u8 type ‖ u8+key id ‖ u32+payload ‖ u16+signature
     signature over "guicang/message/1" ‖ 00 ‖ H(everything before the signature)
@@ -51,6 +51,8 @@ class MessageType(IntEnum):
     ANSWER = 9
     ENROL = 10
     ENROLLED = 11
+    AGAIN = 12
+    GONE = 13
 
 
 class Payload(BaseModel):
@@ -203,6 +205,34 @@ class Enrolled(Payload):
     site: SiteCode
     accepted: bool
     grants: Annotated[tuple[Base64, ...], Field(strict=False, max_length=256)] = ()
+
+
+class Again(Payload):
+    """Centre to agent: its journal lost the receipted envelopes `first` to `last` of this epoch; send them again, the
+    last first. `hash` is the chain hash of `last`, `before` that of the sequence before `first`."""
+
+    type = MessageType.AGAIN
+    agent: Hex32
+    session: Hex32
+    site: SiteCode
+    source: SourceSlug
+    epoch: Epoch
+    first: Annotated[int, Field(ge=1, le=SEQ_MAX)]
+    last: Annotated[int, Field(ge=1, le=SEQ_MAX)]
+    before: HexBytes
+    hash: HexBytes
+
+
+class Gone(Payload):
+    """Agent to centre: of what was asked for again it no longer has `seq`."""
+
+    type = MessageType.GONE
+    agent: Hex32
+    session: Hex32
+    site: SiteCode
+    source: SourceSlug
+    epoch: Epoch
+    seq: Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
 
 @dataclass(frozen=True, slots=True)

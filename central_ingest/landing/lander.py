@@ -18,7 +18,7 @@ import pyarrow as pa
 from protocol import batch as batches
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
-from protocol.envelope import Header, Kind, parse
+from protocol.envelope import Envelope, Header, Kind, parse
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import Stream
 from protocol.schema import TableSchema
@@ -38,6 +38,7 @@ from .lake import Lake
 from .objects import Objects
 from .parking import Parking
 from .rows import batch_rows, mark_row
+from .schemas import Schemas
 
 log = logging.getLogger("central.lander")
 
@@ -73,11 +74,11 @@ class Lander:
         self._suites = suites
         self._now = now
         self._catalogue = Catalogue(ledger)
-        self._holes = Holes(journal, ledger)
+        self._holes = Holes(journal, ledger, suites, wall)
         self._quarantine = quarantine
         self._shelf: Place | None = None
         """Of the quarantine, from which an envelope is being taken again."""
-        self._schemas: dict[bytes, TableSchema] = {}
+        self._schemas = Schemas(ledger, lake)
         self._low_water = {r.stream: min(r.low_water, journal.end) for r in ledger.streams()}
         self._unfinished: dict[tuple[Stream, str], tuple[int, int]] = {}
         """Large values that lack pieces: the epoch that sends them, the journal offset of the first piece."""
@@ -124,6 +125,7 @@ class Lander:
         for path in self._catalogue.unknown(self._lake.tables()):
             self._catalogue.met(path, self._lake.recover(path, -1).version)
         self._parking.load()
+        self._holes.recover(self._low_water)
 
     def _land_again(self, stream: Stream) -> None:
         """The lake is older than the ledger: the journal is read from its beginning, tables skip what they hold."""
@@ -136,6 +138,11 @@ class Lander:
         return self._journal.end - self.position
 
     @property
+    def streams_behind(self) -> int:
+        """Those that wait for what the journal lost, or catch up."""
+        return self._holes.behind
+
+    @property
     def pending_rows(self) -> int:
         return self._committing.rows
 
@@ -146,7 +153,6 @@ class Lander:
         nothing is lost, the same step is tried again. One table's trouble does not hold up the commits of others.
         """
         reading = self._take()
-        self._holes.look(self._low_water)
         retrying = False
         if reading is None:
             retrying, reading = self._park_and_retry()
@@ -156,7 +162,7 @@ class Lander:
             raise fault
         if retrying:
             return 0.0
-        if self.position < self._journal.end:
+        if self.position < self._journal.end and self._holes.look(self._low_water, self.position):
             return 0.0
         until = self._committing.seconds_until_due()
         return IDLE_SECONDS if until is None else min(IDLE_SECONDS, max(until, 0.002))
@@ -182,26 +188,32 @@ class Lander:
         taken, end = 0, self._journal.end
         for entry in self._journal.read(self.position):
             self.position = entry.offset
-            if taken >= READ_BYTES or self._committing.full or entry.offset >= end:
-                return
+            enough = taken >= READ_BYTES or self._committing.full or entry.offset >= end
+            if enough or not self._holes.look(self._low_water, entry.offset):
+                break
             self._take_entry(entry)
             taken += len(entry.envelope)
-        self.position = end
+        else:
+            self.position = end
+        self._holes.passed(self.position)
 
     def _take_entry(self, entry: Entry) -> None:
         envelope = parse(entry.envelope)
+        stream, at = envelope.header.stream, entry.offset
+        if at >= self._mark_of(stream, at) and self._holes.takes(stream, at):
+            self._take_next(envelope, entry)
+            self._holes.took(stream, at)
+
+    def _take_next(self, envelope: Envelope, entry: Entry) -> None:
         header = envelope.header
         place = (header.stream, "")
-        if entry.offset < self._mark_of(header.stream, entry.offset):
-            return
         if self._parking.is_dropped(place, header):
             return
         if self._parking.holds_back(place, header):
             self._parking.hold(place, header, entry)
             return
         try:
-            inner = open_inner(envelope, self._suites[header.suite], self._opener)
-            self._land(header, inner, entry)
+            self._land(header, self._open(envelope), entry)
         except Rejected as fault:
             self._parking.park(place, header, entry, fault)
 
@@ -217,10 +229,7 @@ class Lander:
         self._give_up_unfinished(header)
         match header.kind:
             case Kind.SCHEMA:
-                schema = TableSchema.from_bytes(inner)
-                self._ledger.save_schema(schema.fingerprint, schema.content)
-                self._lake.keep_schema(schema.fingerprint, schema.content)
-                self._schemas[schema.fingerprint] = schema
+                self._schemas.keep(inner)
             case Kind.BATCH:
                 self._batch(header, inner, entry)
             case Kind.MARK:
@@ -236,13 +245,15 @@ class Lander:
         if self._passes_by(landing, header, entry):
             return
         try:
-            batch = batches.decode_batch(inner, self._schema)
+            batch = batches.decode_batch(inner, self._schemas.find)
         except Rejected as fault:
             if self._shelf == landing.place:
                 raise
-            self._committing.commit_or_refuse(
-                landing
-            )  # what came before it lands, or is set aside, before it
+            unknown = fault.facts.get("reason") == batches.UNKNOWN_SCHEMA
+            if unknown and self._holes.swallowed(header.stream, header.epoch):
+                log.warning("%s %d/%d is passed over: %s", header.stream, header.epoch, header.seq, fault)
+                return
+            self._committing.commit_or_refuse(landing)  # what came before lands, or is set aside, before it
             self._set_aside(landing.place, header, entry, fault)
             return
         rows = batch_rows(batch, header.epoch, header.seq, entry.received)
@@ -253,7 +264,7 @@ class Lander:
             if mark.mark is MarkKind.INVENTORY:
                 self._ledger.save_inventory(*inventory(header.stream, mark), now=entry.received)
             return
-        schema = self._schema(bytes.fromhex(mark.schema_)) if mark.schema_ else None
+        schema = self._schemas.find(bytes.fromhex(mark.schema_)) if mark.schema_ else None
         if schema is not None and schema.table != mark.table_name:
             schema = None
         landing = self._catalogue.find(header.stream, mark.table_name, schema)
@@ -281,14 +292,6 @@ class Lander:
         for key in over:
             del self._unfinished[key]
 
-    def _schema(self, fingerprint: bytes) -> TableSchema | None:
-        if fingerprint not in self._schemas:
-            content = self._ledger.schema(fingerprint)
-            if content is None:
-                return None
-            self._schemas[fingerprint] = TableSchema.from_bytes(content)
-        return self._schemas[fingerprint]
-
     def _holds(self, landing: Landing, header: Header) -> bool:
         """Whether the table has it already: asked of the lake once per epoch, remembered afterwards."""
         app = app_of(header.stream, header.epoch)
@@ -310,8 +313,8 @@ class Lander:
             record = replace(landing.record, key=schema.key, fingerprint=schema.fingerprint)
             self._committing.save(landing, record)
         app = app_of(header.stream, header.epoch)
-        kept = entry if entry.offset == NOWHERE else None
-        self._committing.add(landing, Portion(app, header.seq, entry.offset, rows, kept))
+        portion = Portion(app, header.seq, entry.offset, rows, entry if entry.offset == NOWHERE else None)
+        self._committing.add(landing, portion)
 
     def _is_retried(self, landing: Landing) -> bool:
         return self._shelf == landing.place and self._parking.is_retrying(landing.place)
@@ -346,7 +349,9 @@ class Lander:
         return False
 
     def inner(self, entry: Entry) -> bytes:
-        envelope = parse(entry.envelope)
+        return self._open(parse(entry.envelope))
+
+    def _open(self, envelope: Envelope) -> bytes:
         return open_inner(envelope, self._suites[envelope.header.suite], self._opener)
 
     def land_again(self, place: Place, entry: Entry) -> None:
@@ -374,7 +379,10 @@ class Lander:
         if not everything and now - self._marks_saved < LOW_WATER_SECONDS:
             return
         self._marks_saved = now
+        if not self._holes.look(self._low_water, self.position):
+            return
         marks = dict.fromkeys(self._low_water, self.position)
+        marks |= {s: min(self.position, offset) for s, offset in self._holes.late() if s in marks}
         for landing in self._committing.active.values():
             if landing.first_offset is not None:
                 stream = landing.record.stream
@@ -389,3 +397,4 @@ class Lander:
         if changed:
             self._ledger.save_low_water(changed)
             self._low_water |= changed
+        self.position = self._holes.refresh(self._low_water, self.position)

@@ -19,6 +19,7 @@ from protocol.names import Stream, TableName
 
 from . import tables as t
 from .commands import CommandBook
+from .holes import HoleBook
 from .quarantine import QuarantineBook
 from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
 
@@ -37,6 +38,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self.commands = CommandBook(engine)
+        self.holes = HoleBook(engine)
         self.quarantine = QuarantineBook(engine)
 
     @classmethod

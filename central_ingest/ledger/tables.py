@@ -220,3 +220,29 @@ quarantine_request = Table(
     Column("reason", Text),
 )
 """What the command line asks of the lander: retry or drop. Once `finished`, a `code` says why it was not done."""
+
+hole = Table(
+    "hole",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("before", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("stop", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("found", BigInteger, nullable=False),
+    Column("asked", BigInteger),
+    Column("times", Integer, nullable=False),
+    Column("came", BigInteger, nullable=False),
+    Column("came_bytes", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+)
+"""Envelopes `first` to `last` that the journal lost between its offsets `start` and `stop`, as `holes.HoleRecord` says.
+`state`: open, healed or gone; `last` and `hash` move down as they come again."""

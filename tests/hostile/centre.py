@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from central_ingest.admission import Admission
+from central_ingest.again import Again as AskingAgain
 from central_ingest.enrolment import Enrolment
 from central_ingest.grants import Grants
 from central_ingest.ledger.ledger import AgentRecord
@@ -20,7 +21,7 @@ from protocol import messages, topics
 from protocol.envelope import Kind
 from protocol.keys import opener
 from protocol.limits import MIB
-from protocol.messages import Expected, Grant, MessageType, Payload, Receipt, Refusal
+from protocol.messages import Again, Expected, Grant, MessageType, Payload, Receipt, Refusal
 from protocol.names import Stream, TableName
 from protocol.signing import SUITE_1, SUITES
 from tests.unit.central_ingest.landing.ground import Ground
@@ -36,7 +37,7 @@ from tests.unit.central_ingest.sender import (
 )
 from tests.unit.central_ingest.test_reception import hello
 
-MODELS: dict[MessageType, type[Payload]] = {m.type: m for m in (Receipt, Expected, Grant, Refusal)}
+MODELS: dict[MessageType, type[Payload]] = {m.type: m for m in (Receipt, Expected, Grant, Refusal, Again)}
 Arrival = tuple[str, bytes]
 Answer = tuple[str, str, object]
 """Agent, kind, and the sequence or code."""
@@ -80,6 +81,7 @@ class Centre(Ground):
             suite=SUITE_1,
             metrics=self.metrics,
             wall=lambda: self.now,
+            again=AskingAgain(self.journal, self.ledger, self.roster, CENTRE, SUITES),
         )
 
     def greet(self, sender: Sender, session: str = "5" * 32) -> list[Answer]:
@@ -102,7 +104,7 @@ class Centre(Ground):
             said = messages.read(message, MODELS[message.type])
             agent, _ = topics.agent_of(out.topic)
             assert said.model_dump()["agent"] == agent
-            word = getattr(said, "seq", getattr(said, "code", None))
+            word = getattr(said, "seq", getattr(said, "code", getattr(said, "last", None)))
             heard.append((agent, type(said).__name__, word))
         return heard
 

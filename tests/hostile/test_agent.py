@@ -14,7 +14,7 @@ from protocol import messages
 from protocol.errors import Rejected
 from protocol.keys import KeyKind, PrivateKey
 from protocol.limits import MESSAGE_BYTES_MAX, MIB
-from protocol.messages import Answer, CentreState, Command, Enrolled, Expected, Grant, Receipt, Refusal
+from protocol.messages import Again, Answer, CentreState, Command, Enrolled, Expected, Grant, Receipt, Refusal
 from protocol.signing import SUITE_1
 from tests.unit.edge_agent.centre import AGENT, grant
 from tests.unit.edge_agent.keys import AGENT_KEY, CENTRE_KEY, STREAM
@@ -60,6 +60,7 @@ def said(ground: Ground, kind: type[Any], **changes: Any) -> Any:
             "issued": 1,
             "expires": 2**62,
         },
+        Again: place | session | {"first": 1, "last": head.seq, "before": "", "hash": head.hash.hex()},
         CentreState: {"online": False, "instance": "9" * 32, "time": 1},
     }
     return kind(**(facts[kind] | changes))
@@ -89,7 +90,7 @@ async def unmoved(ground: Ground, *hostile: bytes, refused: dict[str, int]) -> N
 
 async def test_forged_receipts_grants_commands_and_states(ground: Ground) -> None:
     """Signed by somebody: by a stranger, or by the agent's own key."""
-    kinds = (Receipt, Expected, Refusal, Grant, Command, CentreState)
+    kinds = (Receipt, Expected, Refusal, Grant, Command, CentreState, Again)
     forged = [
         messages.write(said(ground, kind), key.signer()) for kind in kinds for key in (FORGER, AGENT_KEY)
     ]
@@ -109,14 +110,14 @@ async def test_foreign_receipts_and_grants(ground: Ground) -> None:
     """The centre's own word, to another agent."""
     signer = CENTRE_KEY.signer()
     other = "f" * 32
-    foreign = [messages.write(said(ground, kind, agent=other), signer) for kind in (Receipt, Expected)]
+    foreign = [messages.write(said(ground, kind, agent=other), signer) for kind in (Receipt, Expected, Again)]
     grants = [
         grant(9, agent=other),
         grant(9, site="H2"),
         messages.write(said(ground, Grant, key_id="00" * 8), signer),
     ]
     ignored = [messages.write(said(ground, kind, agent=other), signer) for kind in (Refusal, Command)]
-    await unmoved(ground, *foreign, *grants, *ignored, refused={"GC-5003": 2, "GC-5004": 3, "GC-4010": 1})
+    await unmoved(ground, *foreign, *grants, *ignored, refused={"GC-5003": 3, "GC-5004": 3, "GC-4010": 1})
     assert ground.centre.answers == []
 
 
@@ -128,6 +129,17 @@ async def test_old_receipts_and_grants(ground: Ground) -> None:
     old += [messages.write(said(ground, kind, epoch=7), signer) for kind in (Receipt, Expected)]
     old += [messages.write(said(ground, Receipt, source="other"), signer), grant(1)]
     await unmoved(ground, *old, refused={})
+
+
+async def test_old_questions_for_envelopes(ground: Ground) -> None:
+    """The centre's own word to this agent, said in an earlier session or of an earlier epoch: nothing is sent."""
+    signer = CENTRE_KEY.signer()
+    old = [
+        messages.write(said(ground, Again, **changes), signer)
+        for changes in ({"session": "0" * 32}, {"epoch": 7})
+    ]
+    await unmoved(ground, *old, *old, refused={"GC-3012": 4})
+    assert (ground.centre.again, ground.centre.gone) == ([], [])
 
 
 async def test_a_receipt_for_bytes_that_are_not_ours_ends_the_epoch_and_deletes_nothing(

@@ -18,11 +18,13 @@ import sqlalchemy as sa
 
 from central_ingest import safekeeping
 from central_ingest.admission import Admission
+from central_ingest.again import Again
 from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants
 from central_ingest.inbox import Inbox
 from central_ingest.journal.files import FileJournal
+from central_ingest.journal.frames import HEADER_BYTES
 from central_ingest.journal.journal import Damage, Entry, Journal
 from central_ingest.keystore import KeyStore, LiveOpener
 from central_ingest.landing.heat import Rhythm
@@ -42,6 +44,7 @@ from protocol.enrolment import Token
 from protocol.errors import Transient
 from protocol.keys import to_base64
 from protocol.signing import SUITE_1, SUITES
+from tests.unit.central_ingest.journal.small_journal import flip
 
 from .clock import loop
 from .link import Air
@@ -81,6 +84,12 @@ class WatchedJournal:
         offsets = self._journal.append(received, envelopes)
         self._witness.journaled(offsets, envelopes)
         return offsets
+
+    def repair(self, start: int, stop: int, received: int, envelopes: Sequence[bytes]) -> bool:
+        if not self._journal.repair(start, stop, received, envelopes):
+            return False
+        self._witness.repaired(self._journal.read(), envelopes)
+        return True
 
     def read(self, start: int = 0) -> Iterator[Entry]:
         return self._journal.read(start)
@@ -178,6 +187,7 @@ class Centre(Machine):
             metrics=metrics,
             wall=self._wall,
             control=Control(ledger.commands, signer),
+            again=Again(journal, ledger, roster, signer, SUITES),
         )
         shelves = Shelves(self.shelves, self.disk)
         quarantine = self.quarantine = Quarantine(ledger.quarantine, shelves)
@@ -303,6 +313,18 @@ class Centre(Machine):
             path.write_bytes(content)
             self.disk = Disk(self.moment)
             self.witness.rotted()
+
+    def rot_at(self, share: float) -> None:
+        """One record is damaged, so far into the journal."""
+        directory = self.root / "journal"
+        reader = FileJournal.open(directory, read_only=True)
+        entries = list(reader.read())
+        reader.close()
+        offset = entries[int(len(entries) * share)].offset
+        base = max(int(path.stem) for path in directory.glob("*.gcj") if int(path.stem) <= offset)
+        flip(directory / f"{base:020d}.gcj", HEADER_BYTES + offset - base)
+        self.disk = Disk(self.moment)
+        self.witness.rotted()
 
     def lose_ledger(self, backup: Path | None = None) -> None:
         """The ledger alone is lost, or as old as `backup`."""

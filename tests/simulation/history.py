@@ -28,6 +28,7 @@ class Report:
     envelopes: int
     receipts: int
     rows_checked: int
+    repairs: int
     virtual_seconds: float
 
 
@@ -90,6 +91,7 @@ async def _live(plan: Plan) -> Report:
             len(world.witness.book.entries),
             world.witness.receipts,
             world.witness.rows_checked,
+            world.witness.repairs,
             loop().time(),
         )
 

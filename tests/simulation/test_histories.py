@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .history import run
+from .plan import draw
 
 SEEDS = range(200)
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,12 @@ def test_all_promises_hold(seed: int) -> None:
 
 def test_the_seeds_are_not_idle() -> None:
     assert sum(lived(seed).deaths for seed in range(5)) >= 5
+
+
+def test_what_rots_in_the_journal_is_sent_again_where_an_agent_still_has_it() -> None:
+    """In some of them; every history compares source and lake per key."""
+    rotten = [seed for seed in SEEDS if any(one.kind == "rot" for one in draw(seed).happenings)]
+    assert any(lived(seed).repairs for seed in rotten)
 
 
 @pytest.mark.parametrize("seed", [3])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from central_ingest import fleet
+from central_ingest.ledger.holes import HoleRecord
 from protocol import messages
 from protocol.errors import Permanent
 from protocol.messages import MessageType
@@ -239,6 +240,51 @@ def test_a_part_of_the_centre_is_lost_under_its_ledger(
         await day(world, seconds=150.0)
 
     live_through(script, keep_receipted_bytes=keep_receipted_bytes)
+
+
+@pytest.mark.parametrize(
+    ("landed", "keep_receipted_bytes", "share", "epoch", "is_filled"),
+    [
+        (True, 1 << 20, 0.5, 1, True),
+        (False, 1 << 20, 0.9, 1, True),
+        (True, 0, 0.5, 1, False),
+        (False, 0, 0.5, 2, False),
+    ],
+    ids=["landed", "not landed", "landed and forgotten", "not landed and forgotten"],
+)
+def test_a_record_of_the_journal_rots(
+    landed: bool, keep_receipted_bytes: int, share: float, epoch: int, is_filled: bool
+) -> None:
+    """Where the agent still has it, it sends it again and its epoch goes on; else a new one begins, if it matters."""
+
+    async def script(world: World) -> None:
+        centre = world.centre
+        if not landed:
+            await centre.stop()
+            centre.lose_lake()
+            centre.lake.plan = ["before"] * 10_000
+            centre.start()
+            await day(world)
+        await centre.stop()
+        centre.lake.plan.clear()
+        centre.rot_at(share)
+        centre.start()
+        await day(world, 3, seconds=60.0)
+        assert epochs(world) == {epoch}
+        assert bool(world.witness.repairs) == is_filled
+        (hole,) = holes(world)
+        assert hole.state == ("healed" if is_filled else "gone")
+        assert hole.waits is not landed
+
+    live_through(script, keep_receipted_bytes=keep_receipted_bytes)
+
+
+def holes(world: World) -> list[HoleRecord]:
+    ledger = world.centre.open_ledger()
+    try:
+        return ledger.holes.all()
+    finally:
+        ledger.close()
 
 
 @pytest.mark.parametrize("of_old", [False, True])

@@ -8,6 +8,7 @@ is missing in the lake. At the end every table holds exactly what its envelopes 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,10 @@ class Witness:
         """What the centre had before it was restored from a backup."""
         self.beside: Witness | None = None
         """Of another daemon with the same keys."""
+        self._had: dict[Named, set[bytes]] = {}
+        """What stood in the journal before it rotted."""
+        self.repairs = 0
+        """Envelopes that were sent again into what had rotted."""
         self._holed: set[tuple[Stream, int]] = set()
         """Epochs of which a part may have rotted: what stands in them is told by the final comparison alone."""
 
@@ -149,13 +154,36 @@ class Witness:
 
     def reopened(self, entries: Iterable[Entry]) -> None:
         """After a death: all that was safe is there. What follows it was written and not yet answered."""
-        known, found = self.book.entries, list(entries)
+        found = list(entries)
+        last = self.book.entries[-1].offset if self.book.entries else 0
+        written = [e for e in found if e.offset < last and self._named(e.envelope) not in self.book.digests]
+        self.repaired(written, [e.envelope for e in written])
+        known = self.book.entries
         assert len(found) >= len(known), "the journal lost its end"
         for one, entry in zip(known, found, strict=False):
             digest = parse(entry.envelope).digest(SUITE_1)
             assert (entry.offset, digest) == (one.offset, one.digest), one.named
         for entry in found[len(known) :]:
             self._take(entry.offset, entry.envelope)
+
+    def repaired(self, entries: Iterable[Entry], envelopes: Sequence[bytes]) -> None:
+        """The journal has said that these stand where a part of it had rotted."""
+        names = {self._named(data) for data in envelopes}
+        for entry in entries:
+            if (named := self._named(entry.envelope)) in names:
+                envelope = parse(entry.envelope)
+                digest = envelope.digest(SUITE_1)
+                assert digest in self._had.get(named, ()), f"{named} is not what was journaled"
+                assert named not in self.book.digests, f"{named} stands there twice"
+                one = Journaled(entry.offset, named, digest, *self._content(envelope))
+                insort(self.book.entries, one, key=lambda known: known.offset)
+                self.book.digests[named] = digest
+                self.repairs += 1
+
+    @staticmethod
+    def _named(data: bytes) -> Named:
+        header = parse(data).header
+        return header.stream, header.epoch, header.seq
 
     def rolled_back(self) -> None:
         """The centre was restored from a backup: what it has now is read at its next start."""
@@ -166,6 +194,8 @@ class Witness:
     def rotted(self) -> None:
         """A part of the journal is lost; which one its next reader finds."""
         self._holed |= {one.named[:2] for one in self.book.entries}
+        for one in self.book.entries:
+            self._had.setdefault(one.named, set()).add(one.digest)
         self.rolled_back()
 
     def without_the_other(self) -> None:
@@ -206,6 +236,8 @@ class Witness:
         digest = bytes.fromhex(said.hash)
         if once and digest in self._lost.get(named, ()):
             return
+        if named[:2] in self._holed and digest in self._had.get(named, ()):
+            return  # a head that the centre knows, though its own record has rotted
         if self.beside is not None and self.beside.book.digests.get(named) == digest:
             return
         assert self.book.digests.get(named) == digest, f"a receipt for {named}, which is not journaled"

@@ -15,6 +15,7 @@ from types import TracebackType
 
 from central_ingest import fleet
 from central_ingest.landing.replay import replay
+from central_ingest.ledger.broken import broken_epochs
 from protocol import messages
 from protocol.link.memory import NO_FAULTS
 from protocol.messages import MessageType
@@ -205,15 +206,21 @@ class World:
             return False
         fresh = all((spool.fresh_as_of(stream) or 0) > since for stream in self.edge.streams)
         return fresh and not (
-            lander.backlog_bytes or lander.pending_rows or self._unanswered() or self._unhealed()
+            lander.backlog_bytes
+            or lander.streams_behind
+            or lander.pending_rows
+            or self._unanswered()
+            or self._unhealed()
         )
 
     def _unhealed(self) -> list[str]:
-        """What is parked, or was dropped and is not made good yet."""
+        """What is parked, or was dropped and is not made good yet; epochs that lost a part and are not replaced yet."""
         ledger = self.centre.ledger
         if ledger is None:
             return []
         held = [f"parked {one.path or one.stream}: {one.code}" for one in ledger.quarantine.held()]
+        broken = broken_epochs(ledger)
+        held += [f"broken {r.stream}" for r in ledger.streams() if r.head.epoch <= broken.get(r.stream, 0)]
         return held + [
             f"gap {one.path or one.stream} {one.last}"
             for one in ledger.quarantine.gaps()
@@ -240,7 +247,7 @@ class World:
         for slug, runner in self.edge.runners.items():
             said += [(slug, runner.report.fault), runner.report.tables]
         if lander is not None:
-            said += [lander.backlog_bytes, lander.pending_rows, lander.fault]
+            said += [lander.backlog_bytes, lander.streams_behind, lander.pending_rows, lander.fault]
         said += self._unanswered() + self._unhealed()
         return repr(said)
 

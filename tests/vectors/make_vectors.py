@@ -1105,6 +1105,9 @@ def payloads() -> dict[str, tuple[int, Json]]:
             },
         ),
         "enrolled": (11, {"agent": AGENT, "site": "330106-H01", "accepted": True, "grants": ["R0NNUw"]}),
+        "again": (12, {**to_agent, "first": 4, "last": 12, "before": "cd" * 32, "hash": "ab" * 32}),
+        "again from the first": (12, {**to_agent, "first": 1, "last": 1, "before": "", "hash": "ab" * 32}),
+        "gone": (13, {**to_agent, "seq": 12}),
     }
 
 
@@ -1136,7 +1139,7 @@ def bad_messages(suite: Suite) -> dict[str, tuple[str, bytes, str]]:
         "bad magic": ("parse", message(suite, 2, b"{}", magic=b"GCMX"), "GC-4004"),
         "version 2": ("parse", message(suite, 2, b"{}", version=2), "GC-4004"),
         "type 0": ("parse", message(suite, 0, b"{}"), "GC-4004"),
-        "type 12": ("parse", message(suite, 12, b"{}"), "GC-4004"),
+        "type 14": ("parse", message(suite, 14, b"{}"), "GC-4004"),
         "empty": ("parse", b"", "GC-4004"),
         "cut in the head": ("parse", good[:7], "GC-4004"),
         "cut in the key id": ("parse", good[:10], "GC-4004"),

@@ -7,8 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from central_ingest.fleet import UNLISTED_MICROS, Unlisted, stream_lines, unlisted, write_status
+from central_ingest import screens
+from central_ingest.fleet import (
+    HEALED_SHOWN,
+    UNLISTED_MICROS,
+    Unlisted,
+    hole_lines,
+    stream_lines,
+    unlisted,
+    write_status,
+)
+from central_ingest.ledger.holes import GONE, HEALED, Hole
 from central_ingest.ledger.ledger import InventoryLine, Ledger, TableRecord
 from central_ingest.roster import Roster, Tenure
 from protocol.delivery import Head
@@ -73,6 +84,32 @@ def test_a_table_that_its_source_does_not_list_any_more_is_named(ledger: Ledger)
     ledger.save_inventory([other], True, NOW)
     assert unlisted(ledger) == {"p": STREAM}
     assert counts.counts(NOW + UNLISTED_MICROS + 1) == {STREAM: 1}
+
+
+def test_what_the_journal_lost_is_shown_until_it_came_and_a_while_longer(ledger: Ledger) -> None:
+    for number in range(HEALED_SHOWN + 4):
+        ledger.holes.add(Hole(STREAM, 1, number + 1, number + 1, b"", b"h", 100, 200, 1), "a", True, NOW)
+    first, second, third, *others = ledger.holes.open()
+    for one in others:
+        ledger.holes.end(one.id, HEALED)
+    ledger.holes.end(second.id, GONE)
+    ledger.holes.end(third.id, HEALED)
+    ledger.holes.note_asked(first.id, NOW, 1)
+    lines = hole_lines(ledger)
+    assert [(one["first"], one["state"], one["asked"]) for one in lines[:2]] == [
+        (1, "open", NOW),
+        (2, "gone", None),
+    ]
+    assert [one["first"] for one in lines[2:]] == list(range(5, HEALED_SHOWN + 5))
+    json.dumps(lines)
+    console = Console(record=True, width=200)
+    for line in lines[:3]:
+        screens._hole(console, line)
+    text = console.export_text()
+    assert "landing waits h1/his" in text
+    assert "missing 1/1-1" in text
+    assert "cannot come again" in text
+    assert "came again" in text
 
 
 def test_who_was_never_heard_is_silent(ledger: Ledger) -> None:

@@ -131,8 +131,23 @@ def test_a_checkpoint_beyond_the_journal_reads_all_of_it() -> None:
     centre.check()
 
 
+def test_a_head_goes_on_behind_what_is_damaged() -> None:
+    """What stands there was admitted, and is asked for by its hash: the head does not fall back to it."""
+    centre = Centre()
+    sender = centre.senders[0]
+    for _ in range(4):
+        centre.admit(sender, sender.mark())
+    entries = list(centre.journal.read())
+    centre.journal._store.rot(entries[1].offset, entries[3].offset)
+    tenure = restore(centre.ledger, centre.journal, SUITES).tenure(STREAM)
+    assert tenure is not None
+    assert tenure.head == sender.head
+    assert tenure.admitted_bytes >= sum(map(len, sender.sent.values()))
+    assert centre.ledger.checkpoint() == centre.journal.end
+
+
 def test_what_does_not_follow_is_passed_over() -> None:
-    """A record in the middle of the journal was damaged: what stands behind it will be sent again."""
+    """Nothing is damaged, so it was never admitted there."""
     centre = Centre()
     sender = centre.senders[0]
     data = [sender.mark(i) for i in range(3)]

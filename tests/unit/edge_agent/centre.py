@@ -17,9 +17,11 @@ from protocol.keys import from_base64
 from protocol.link.link import Message
 from protocol.link.memory import MemoryBroker
 from protocol.messages import (
+    Again,
     Answer,
     CentreState,
     Expected,
+    Gone,
     Grant,
     Hello,
     MessageType,
@@ -55,6 +57,9 @@ class Centre:
     verdicts: list[Verdict] = field(default_factory=list)
     hellos: list[Hello] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
+    again: list[bytes] = field(default_factory=list)
+    """Envelopes that came though they had been admitted, in order."""
     states: list[bytes] = field(default_factory=list)
     on_hello: Callable[[Hello], None] | None = None
     """Instead of the welcome."""
@@ -119,6 +124,17 @@ class Centre:
             )
         )
 
+    def ask_again(self, first: int, last: int, digest: bytes, **changes: object) -> None:
+        place = {
+            "site": STREAM.site,
+            "source": STREAM.source,
+            "epoch": 1,
+            "agent": AGENT,
+            "session": self.session,
+        }
+        asked = {"first": first, "last": last, "before": "", "hash": digest.hex()}
+        self.say(Again.model_validate(place | asked | changes))
+
     async def _post(self) -> None:
         while True:
             topic, data, retain = await self._outbox.get()
@@ -148,6 +164,9 @@ class Centre:
         if message.type is MessageType.ANSWER:
             self.answers.append(messages.read(message, Answer))
             return
+        if message.type is MessageType.GONE:
+            self.gone.append(messages.read(message, Gone))
+            return
         hello = messages.read(message, Hello)
         self.hellos.append(hello)
         if self.on_hello is not None:
@@ -167,6 +186,8 @@ class Centre:
         epoch = header.epoch
         verdict = judge(self.heads.get(epoch), header, digest, lambda seq: self.hashes.get((epoch, seq)))
         self.verdicts.append(verdict)
+        if verdict is Verdict.SEEN:
+            self.again.append(data)
         if verdict is Verdict.NEXT:
             self.heads[epoch] = advance(header, digest)
             self.hashes[epoch, header.seq] = digest
