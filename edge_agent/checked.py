@@ -15,6 +15,8 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
     words = {
         "cursor": "发现游标有变化的行，不发现删除 rows whose cursor moved, no deletions",
         "window": "发现窗口内的增、改、删 all changes in the window; 其余靠扫描 scans find the rest",
+        "log": "按日志 by the log",
+        "each change, in commit order": "每个变更，按提交顺序 each change, in commit order",
         "diff by key ranges": "按主键分段比对 diff by key ranges",
         "diff of the whole": "整表比对 diff of the whole",
         "found at the next scan": "下次扫描发现 found at the next scan",

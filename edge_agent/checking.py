@@ -6,17 +6,22 @@ It reads a little of what any scan would, changes nothing, and prints nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, cast
 
 from protocol.errors import Fault, Rejected
+from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from .capture.included import is_included, unmatched
 from .capture.polling import followed
 from .cost import cost_of
-from .sources.settings import SourceSettings, TableSettings
+from .sources.included import is_included, unmatched
+from .sources.log import LogSource
+from .sources.settings import PostgresSettings, SourceSettings, TableSettings
 from .sources.source import Source, TableInfo, Way
+
+LOGGED = {"way": "log", "guarantee": "each change, in commit order"}
+"""Of a table that its database's log carries."""
 
 
 def check(
@@ -25,6 +30,11 @@ def check(
     """The facts of `check --json`: one a table, and one for each pattern of `include` that fits none. Some rows of
     the tables that are included are read, of others nothing."""
     infos = source.inventory()
+    carried: Collection[TableName] = ()
+    if isinstance(settings, PostgresSettings):
+        carried = cast(LogSource, source).identities(
+            [info.name for info in infos if is_included(settings, info.name)]
+        )
     found = [
         {
             "source": slug,
@@ -32,6 +42,7 @@ def check(
             "included": is_included(settings, info.name),
             "rows_estimate": info.rows_estimate,
             **_way(source, info, settings, clock),
+            **(LOGGED if info.name in carried else {}),
         }
         for info in infos
     ]

@@ -70,4 +70,13 @@ OF_A_LOG: dict[str, Advice] = {
         "无法读取数据源 {source} 的日志：当前安装的 psycopg2 未提供 libpq 接口。",
         "请安装 Linux 版 psycopg2 或 psycopg2-binary，或改用扫描方式采集。",
     ),
+    "GC-2070": Advice(
+        _L,
+        "The log of {table} does not carry the key by which we tell its rows apart.",
+        "Give it a REPLICA IDENTITY that has the key's columns (by default the primary key; or FULL), or name the "
+        "identity's columns as its `key`; or take it out of the publication, and it is scanned.",
+        "表 {table} 的日志不包含用于区分行的主键列。",
+        "请让 DBA 设置包含这些列的 REPLICA IDENTITY（默认即主键，或 FULL），或把标识列写入该表的 `key`；"
+        "或将它移出发布，改由扫描采集。",
+    ),
 }

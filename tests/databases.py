@@ -177,15 +177,20 @@ class PostgresServer(Database):
     def connect(self, database: str | None = None, account: str | None = None) -> Any:
         import psycopg2
 
-        connection = psycopg2.connect(
-            host="127.0.0.1",
-            port=self.port,
-            user=account or "administrator",
-            password=PASSWORD,
-            dbname=database or "postgres",
-        )
+        connection = psycopg2.connect(**self.login(database or "postgres", account))
         connection.autocommit = True
         return connection
+
+    def login(self, database: str, account: str | None = None) -> dict[str, Any]:
+        """What psycopg2 connects with."""
+        user = account or "administrator"
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": user,
+            "password": PASSWORD,
+            "dbname": database,
+        }
 
     def url(self, database: str, account: str | None = None, password: str = PASSWORD) -> str:
         return _url("postgresql", account or "administrator", password, self.port, database)

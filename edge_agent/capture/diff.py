@@ -101,9 +101,5 @@ def _typed(values: list[object], wire: pa.DataType) -> pa.Array:
 
 
 def select(rows: Rows, positions: Sequence[int]) -> Rows:
-    """The rows at `positions`."""
-    if len(positions) == rows.count:
-        return rows
-    indices = pa.array(positions, pa.int64())
-    asides = None if rows.asides is None else [rows.asides[i] for i in positions]
-    return Rows([c.take(indices) for c in rows.columns], asides)
+    """The rows at `positions`, which rise."""
+    return rows if len(positions) == rows.count else rows.take(positions)

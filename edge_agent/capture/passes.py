@@ -26,6 +26,7 @@ log = logging.getLogger("edge.capture")
 
 ASKED_FOR = "asked for"
 DAMAGED = "index damaged"
+WAY_CHANGED = "way changed"
 
 
 def begin(one: Follower, files: IndexFiles, orders: Orders, damaged: bool) -> Pass:
@@ -54,6 +55,8 @@ def _reason(one: Follower, state: TableState | None) -> str | None:
         return "first"
     if state.phase == Phase.GONE:
         return "back"
+    if facts_of(state).log is not None:
+        return WAY_CHANGED
     return "columns changed" if state.fingerprint != one.schema.fingerprint else None
 
 
@@ -64,7 +67,7 @@ def _begin_snapshot(
     Otherwise only how many rows were known; a snapshot that never ended hands that number on."""
     spool, stream, table = one.writer.spool, one.writer.stream, one.schema.table
     same = state is not None and state.fingerprint == one.schema.fingerprint
-    keep_index = same and reason != DAMAGED
+    keep_index = same and reason not in (DAMAGED, WAY_CHANGED)
     lasting = facts.lasting if keep_index else Facts(checked=facts.checked)
     before = facts.before
     if not keep_index:

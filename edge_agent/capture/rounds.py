@@ -13,12 +13,12 @@ from protocol.errors import Rejected
 from protocol.names import TableName
 
 from ..orders import Orders
+from ..sources.included import is_included, unmatched
 from ..sources.settings import FilesSettings, SqlSettings
 from ..sources.source import TableInfo
 from ..spool.spool import Spool
 from . import passes
 from .facts import facts_of
-from .included import is_included, unmatched
 from .index import IndexFiles
 from .inventory import inventory_marks
 from .phases import Phase

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from protocol.errors import Fault, Transient
@@ -23,14 +25,15 @@ from protocol.names import Stream, TableName
 from ..batching import Seal
 from ..orders import Orders
 from ..platform import return_memory
-from ..sources.settings import FilesSettings, SqlSettings
+from ..sources.included import is_included
+from ..sources.settings import FilesSettings, PostgresSettings, SqlSettings
 from ..sources.source import Source
 from ..spool.records import Scan as ScanRecord
 from ..spool.spool import Spool
 from ..timetable import Timetable
-from .included import is_included
 from .index import IndexFiles
 from .lane import Lane
+from .log.work import LoggedSource, LogWork
 from .metered import Metered
 from .pacing import Pacing
 from .reports import Report
@@ -48,6 +51,8 @@ BACKFILL_BACKLOG_BYTES = 8 << 20
 BACKFILL_SECONDS = 0.05
 HOURS_SECONDS = 30.0
 """How often a scan that waits for its hours looks at the clock."""
+LOG_PAUSE_SECONDS = 0.001
+"""Where a log is followed its next step waits for it."""
 NOTED_SECONDS = 1.0
 """While scans follow on one another without a pause, completeness is noted no more often than this."""
 
@@ -107,6 +112,10 @@ class Runner:
             clock,
         )
         self._rounds = Rounds(slug, settings, spool, files, self.report, self._orders, wall, clock)
+        self._log: LogWork | None = None
+        if isinstance(settings, PostgresSettings):
+            self._log = LogWork(slug, self._steps.bounds, self._writer, self.report, self._orders, clock)
+        self._log_rests_until = 0.0
         self.source: Source | None = None
         self._metered: Metered | None = None
         self._epoch = 0
@@ -196,14 +205,38 @@ class Runner:
                 await self._round(source)
             scans = self._scans_may_work()
             job = self._rhythm.next(self._clock(), scans=scans)
+            more = self._log is not None and await self._follow_log(self._log, wait=job is None, scans=scans)
             if job is not None:
                 await self._lane.run(self._steps.step, source, job)
                 await asyncio.sleep(self._pacing.rest(job, *source.read_meter()))
-            self._note_complete()
-            return self._pause(scans)
+            if self._log is None:
+                self._note_complete()
+            return 0.0 if more else self._pause(scans)
         except Fault:
             self._steps.forget_work()
+            if self._log is not None:
+                self._log.forget()
             raise
+
+    async def _follow_log(self, log: LogWork, *, wait: bool, scans: bool) -> bool:
+        """Whether there may be more at once. Chunks rest as scans do; the log itself never waits."""
+        source = cast(LoggedSource, self.source)
+        chunks = scans and self._clock() >= self._log_rests_until
+        step = partial(
+            log.step, source, wait=wait, snapshots=chunks, floor=self._complete_besides_the_log(log)
+        )
+        more, seconds = await self._lane.run(step)
+        if seconds:
+            self._log_rests_until = self._clock() + self._pacing.rest(log, seconds, 0)
+        self.report.last_pass = log.complete or self.report.last_pass
+        return more
+
+    def _complete_besides_the_log(self, log: LogWork) -> int | None:
+        """Up to when the tables that are scanned are complete; 0 where anything was not yet read to its end."""
+        scans = [self._steps.checked.get(name, 0) for name, task in self._rhythm.jobs if task is Task.SCAN]
+        if not (self._all_there and log.is_ready):
+            return 0
+        return min(scans) if scans else None
 
     def _pause(self, scans: bool) -> float:
         now = self._clock()
@@ -211,6 +244,8 @@ class Runner:
             self._rhythm.wait(now, scans=scans),
             None if self._round_due is None else self._round_due - now,
         ]
+        if self._log is not None:
+            waits.append(LOG_PAUSE_SECONDS)
         if not scans:
             waits.append(HOURS_SECONDS if self.report.closed else BACKFILL_SECONDS)
         return max(0.0, min(wait for wait in waits if wait is not None))
@@ -219,7 +254,8 @@ class Runner:
         if self._hours.spans:
             local = datetime.fromtimestamp(self._wall() / 1e6, UTC).astimezone(self._zone)
             self.report.closed = not self._hours.is_open(local)
-        full = self._steps.in_snapshot and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES
+        reading = self._steps.in_snapshot or (self._log is not None and self._log.reads_a_snapshot)
+        full = reading and self._spool.backlog(self.stream).bytes > BACKFILL_BACKLOG_BYTES
         return not (self.report.closed or full)
 
     def _follow_epoch(self) -> None:
@@ -230,6 +266,8 @@ class Runner:
         self._epoch = epoch
         self._steps.forget_all()
         self._rounds.forget()
+        if self._log is not None:
+            self._log.forget()
         self._round_due = self.report.last_pass = None
         self.report.tables.clear()
 
@@ -253,6 +291,8 @@ class Runner:
         infos = await self._lane.run(source.inventory)
         included, missing = await self._lane.run(self._rounds.go, self._writer(), infos)
         self._all_there = not missing
+        if self._log is not None:
+            included = await self._lane.run(self._log.choose, cast(LoggedSource, self.source), included)
         self._steps.expect(included)
         self._round_due = self._clock() + self._settings.scan_interval_seconds
 

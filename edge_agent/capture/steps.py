@@ -75,7 +75,7 @@ class Steps:
     checked: dict[TableName, int] = field(default_factory=dict)
     _known: Known = field(init=False)
     _zone: ZoneInfo = field(init=False)
-    _bounds: ScanSettings = field(init=False)
+    bounds: ScanSettings = field(init=False)
     _tokens: dict[TableName, str] = field(default_factory=dict)
     _schemas: dict[TableName, TableSchema] = field(default_factory=dict)
     _damaged: set[TableName] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Steps:
     def __post_init__(self) -> None:
         self._known = Known(self.spool, self.stream, self.files)
         self._zone = ZoneInfo(self.settings.timezone)
-        self._bounds = ScanSettings(
+        self.bounds = ScanSettings(
             page_rows=self.settings.page_rows,
             deletion_share_max=self.settings.deletion_share_max,
             deletion_rows_min=self.settings.deletion_rows_min,
@@ -294,4 +294,4 @@ class Steps:
 
     def _follower(self, source: Source, schema: TableSchema) -> Follower:
         of = self.settings.of(str(schema.table))
-        return Follower(self.slug, source, self.writer(), self._known, self._bounds, of, schema, self._zone)
+        return Follower(self.slug, source, self.writer(), self._known, self.bounds, of, schema, self._zone)

@@ -1,7 +1,7 @@
 """The contract of a source that has a log: changes in commit order, and snapshots that say what they saw.
 
 A log is read in *gulps*. What happened in one comes as events: rows of committed transactions, table by table, and
-between them what orders everything (a table truncated, its columns changed, a fence). Positions are LSNs, whole numbers
+between them what orders everything (a table truncated, a fence). Positions are LSNs, whole numbers
 that rise. The log is read forward only and knows nothing of spools: where it begins, and how far the server
 may forget, is said by whoever keeps what it gave (promise 1). As with any source, methods block and never run two at
 a time. Implementations: `pg.source` and, for tests, `memory_log`.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.change import Op
+from protocol.errors import Rejected
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
@@ -95,20 +96,25 @@ class Truncated:
 
 
 @dataclass(frozen=True, slots=True)
-class Altered:
-    """From here on rows of the table may come under another schema."""
-
-    table: TableName
-
-
-@dataclass(frozen=True, slots=True)
 class Fence:
     """A fence of ours was met (`LogSource.fence`)."""
 
     token: str
 
 
-Event = Changed | Truncated | Altered | Fence
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Changes of this table follow that cannot be told: it is captured by its log no longer."""
+
+    table: TableName
+    fault: Rejected
+
+
+Event = Changed | Truncated | Fence | Unreadable
+
+
+class LogLost(Exception):
+    """What followed a position will never be told: whatever the log carries must be read anew. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +140,9 @@ class Chunk:
 class LogSource(Protocol):
     """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read (…)."""
 
-    def follow(self, after: int) -> None:
-        """Read the log from the first commit at or beyond `after`: an LSN that was confirmed, or the slot's first."""
+    def follow(self, after: int, origin: str) -> str:
+        """Read the log from where it was confirmed, which must not lie beyond `after`. `origin` is what this gave when
+        the log was begun, "" to begin it wherever it stands. Raises LogLost."""
         ...
 
     def read(self, bytes_max: int, seconds: float) -> Gulp:
@@ -151,7 +158,7 @@ class LogSource(Protocol):
         ...
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        """The identity (as of a Chunk) of each table that the log carries now, of these."""
+        """The identity (as of a Chunk) of each of these tables that the log carries now, whole and by key."""
         ...
 
     def chunk(self, schema: TableSchema, after: bytes, limits: PageLimits) -> Chunk:

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from protocol.canonical import decode, encode_rows
 from protocol.change import Op
-from protocol.errors import Rejected, Transient
+from protocol.errors import Rejected
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from .log import Altered, Changed, Chunk, Event, Fence, Gulp, Logged, Snapshot, Transaction, Truncated
+from .log import Changed, Chunk, Event, Fence, Gulp, Logged, LogLost, Snapshot, Transaction, Truncated
 from .source import Page, PageLimits, Rows
 
 STEP = 16
@@ -49,7 +49,6 @@ class _Record:
     did: list[Did | TableName] = field(default_factory=list)
     """A table's name stands for its truncation."""
     token: str = ""
-    altered: TableName | None = None
 
 
 @dataclass
@@ -77,6 +76,7 @@ class MemoryLog:
         self._hidden: dict[int, list[Did | TableName] | None] = {}
         self.confirmed = 0
         self._fences = 0
+        self.origin = "here"
         self._reading = (0, 0)
         """The record that is next, and how many of its row changes were given."""
 
@@ -179,14 +179,15 @@ class MemoryLog:
 
     # What its reader asks.
 
-    def follow(self, after: int) -> None:
+    def follow(self, after: int, origin: str) -> str:
         self.before("follow")
-        if after and self.confirmed > after:
-            raise Transient("GC-2001", source="memory", reason="the log does not go back so far")
+        if origin and (origin != self.origin or self.confirmed > after):
+            raise LogLost("another server" if origin != self.origin else "slot has moved on")
         self._reading = (
             next((i for i, r in enumerate(self._wal) if r.lsn >= self.confirmed), len(self._wal)),
             0,
         )
+        return self.origin
 
     def read(self, bytes_max: int, seconds: float) -> Gulp:
         self.before("read")
@@ -197,9 +198,6 @@ class MemoryLog:
             record = self._wal[at]
             if record.token:
                 events.append(Fence(record.token))
-                at, given = at + 1, 0
-            elif record.altered is not None:
-                events.append(Altered(record.altered))
                 at, given = at + 1, 0
             else:
                 count = min(left, len(record.did) - given)

@@ -76,6 +76,10 @@ class Reading:
             if self._dialect.usable(self._raw):
                 self._translated(cursor.close)
 
+    def commit(self) -> None:
+        """What else it did takes effect; a transaction that only read needs none."""
+        self._translated(self._raw.commit)
+
     @contextmanager
     def stream(self, sql: str, values: tuple[Any, ...], layout: Layout) -> Iterator[Callable[[int], Rows]]:
         """The rows of a statement, so many at a time."""

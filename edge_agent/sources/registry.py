@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.sources.files import FilesSource
-from edge_agent.sources.settings import FilesSettings, SourceSettings, SqlSettings
+from edge_agent.sources.included import is_included
+from edge_agent.sources.settings import FilesSettings, PostgresSettings, SourceSettings, SqlSettings
 from edge_agent.sources.source import Source
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent
@@ -28,6 +29,20 @@ def open_source(
     """
     keys = {name: table.key for name, table in settings.tables.items() if table.key is not None}
     match settings:
+        case PostgresSettings():
+            from edge_agent.sources.pg.source import PostgresSource
+
+            return PostgresSource(
+                slug,
+                lambda: _address(slug, settings, environ or {}),
+                lambda table: is_included(settings, table),
+                settings.slot_of(slug),
+                settings.publications_of(slug),
+                keys,
+                statement_seconds_max=settings.statement_seconds_max,
+                timezone=settings.timezone,
+                answer_seconds_max=settings.answer_seconds_max,
+            )
         case SqlSettings():
             return SqlSource(
                 slug,

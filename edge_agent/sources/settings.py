@@ -160,6 +160,28 @@ class SqlSettings(_Common):
         return self
 
 
+class PostgresSettings(SqlSettings):
+    """kind = "postgres": a PostgreSQL database by its log where that can be had, and by SQL for all other tables."""
+
+    kind: Literal["postgres"] = "postgres"  # type: ignore[assignment] # another kind of the same
+    slot: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9_]{1,63}$",
+        description="Replication slot; absent: guicang_ and the source's name. We make it, and drop it, ourselves.",
+    )
+    publications: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Publications that a DBA made for us; absent: one of the slot's default name.",
+    )
+
+    def slot_of(self, slug: str) -> str:
+        return self.slot or f"guicang_{slug.replace('-', '_')}"
+
+    def publications_of(self, slug: str) -> tuple[str, ...]:
+        return self.publications or (f"guicang_{slug.replace('-', '_')}",)
+
+
 class FileRule(BaseModel):
     """[[sources.<slug>.rules]]: how files are read. The first rule that matches a file counts."""
 
@@ -216,4 +238,4 @@ class FilesSettings(_Common):
         return self
 
 
-SourceSettings = Annotated[SqlSettings | FilesSettings, Field(discriminator="kind")]
+SourceSettings = Annotated[SqlSettings | PostgresSettings | FilesSettings, Field(discriminator="kind")]

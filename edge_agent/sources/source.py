@@ -60,6 +60,12 @@ class Rows:
         asides = None if self.asides is None else self.asides[start : start + count]
         return Rows([c.slice(start, count) for c in self.columns], asides)
 
+    def take(self, positions: Sequence[int]) -> Rows:
+        """The rows at `positions`, in that order."""
+        indices = pa.array(positions, pa.int64())
+        asides = None if self.asides is None else [self.asides[i] for i in positions]
+        return Rows([c.take(indices) for c in self.columns], asides)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -7,9 +7,11 @@ a centre reads them, and replayed.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import secrets
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,7 +36,7 @@ from protocol.names import Stream, TableName
 from protocol.schema import TableSchema
 from tests.unit.edge_agent.capture.replay import Replay, TableLog
 from tests.unit.edge_agent.keys import CENTRE, EPOCH_SECRET, IDENTITY, SEAL
-from tests.unit.edge_agent.reading import Change, Reader
+from tests.unit.edge_agent.reading import Change, Mark, Reader
 
 Settings = SqlSettings | FilesSettings
 GIVE_UP_SECONDS = 60.0
@@ -62,21 +64,31 @@ class Seen:
         self.reader = Reader(EPOCH_SECRET)
         self.replay = Replay({})
         self.replay.tables = _Tables(self.reader)
+        self.events: list[Change | Mark] = []
 
 
 class Capturing:
     """Sources by slug, each with a runner of its own, over one spool below `directory`. The agent's clock shows `began`
     (microseconds UTC) and goes on with each look at it."""
 
-    def __init__(self, directory: Path, sources: Mapping[str, Settings], began: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        sources: Mapping[str, Settings],
+        began: int = 0,
+        former: Capturing | None = None,
+    ) -> None:
+        """`former`: closed, it worked here before; what its streams held until then is known."""
         self._moments = 0
         self._planned: dict[int, Callable[[], object]] = {}
         self._time = began
+        self._position: dict[str, int] = {}
         self._spool = Spool.open(directory / "spool", bytes_max=1 << 30, keep_receipted_bytes=0)
         self._files = IndexFiles(directory / "index")
-        self._seen = {slug: Seen(Stream("H1", slug)) for slug in sources}
+        self._seen: dict[str, Seen] = former._seen if former else {s: Seen(Stream("H1", s)) for s in sources}
         for seen in self._seen.values():
-            self._spool.open_epoch(seen.stream, 1, b"grant", EPOCH_SECRET)
+            if former is None:
+                self._spool.open_epoch(seen.stream, 1, b"grant", EPOCH_SECRET)
         self.runners = {slug: self._runner(slug, settings) for slug, settings in sources.items()}
         courier = Courier(
             link=MemoryBroker().link("agent"),
@@ -122,6 +134,9 @@ class Capturing:
     async def close(self) -> None:
         for runner in self.runners.values():
             await runner.close()
+        for slug in self._seen:
+            self._read(slug)
+            self.position(slug)
         self._spool.close()
 
     # what it does
@@ -218,6 +233,25 @@ class Capturing:
         self._read(slug)
         return {name: table.standing() for name, table in self._seen[slug].replay.tables.items()}
 
+    def events(self, slug: str) -> list[Change | Mark]:
+        """Everything that was ever sent, in order."""
+        self._read(slug)
+        return self._seen[slug].events
+
+    def where(self, slug: str) -> list[str]:
+        """How far each table is, for whoever waits in vain."""
+        states = self._spool.tables(self._seen[slug].stream)
+        known = [f"{state.table.name}: {state.phase} {state.facts}" for state in states]
+        return [str(self.said(slug)), str(self.runners[slug].report.last_pass), *known]
+
+    def position(self, slug: str) -> int:
+        """How far the source's log is spooled, also once it is closed."""
+        with suppress(sqlite3.ProgrammingError):
+            state = self._spool.stream(self._seen[slug].stream)
+            if state is not None and state.position is not None:
+                self._position[slug] = json.loads(state.position)["end"]
+        return self._position.get(slug, 0)
+
     def schema(self, slug: str, name: TableName) -> TableSchema:
         """The one under which the table was sent last."""
         return [s for s in self._seen[slug].reader.schemas.values() if s.table == name][-1]
@@ -227,7 +261,9 @@ class Capturing:
         data: list[bytes] = []
         while window := self._spool.window(seen.stream, seen.reader.head.seq + 1 + len(data), 64 << 20):
             data += [stored.data for stored in window]
-        return seen.replay.take(seen.reader.read(data))
+        taken = seen.replay.take(seen.reader.read(data))
+        seen.events += taken
+        return taken
 
 
 def _decoded(rows: Counter[bytes]) -> Counter[tuple[Any, ...]]:

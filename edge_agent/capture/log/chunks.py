@@ -91,8 +91,9 @@ class Chunks:
         state = self._tables.state(writer, table)
         if state is None or state.phase != Phase.FOLLOW:
             return True
-        followed = self._tables.followed(writer, table)
-        return bool(followed.stale) or self._orders.wanted(self._slug, table) is not None
+        followed = self._tables.facts(writer, table).log
+        stale = followed is None or bool(followed.stale)
+        return stale or self._orders.wanted(self._slug, table) is not None
 
     def step(self, writer: StreamWriter, source: LogSource, table: TableName) -> bool:
         """Begin the table's snapshot, read a chunk or end it; False where it has to wait. Raises the table's faults as

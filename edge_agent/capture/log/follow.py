@@ -7,7 +7,8 @@ the spool has, and nothing that a later restart needs to be told again. Everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -23,9 +24,10 @@ from protocol.schema import TableSchema
 from ...batching import GroupBuilder
 from ...changes import Changes
 from ...orders import Orders
-from ...sources.log import Altered, Changed, Event, Fence, Gulp, Logged, LogSource, Truncated
+from ...sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, LogSource, Truncated, Unreadable
 from ...spool.records import Scan
 from ..diff import select
+from ..facts import facts_of
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
@@ -33,6 +35,8 @@ from .chunks import Chunks
 from .position import Position
 from .tables import Tables
 from .unseen import Unseen
+
+log = logging.getLogger("edge.capture")
 
 GULP_BYTES = GROUP_BYTES_MAX
 SEEN_SECONDS = 1.0
@@ -66,6 +70,7 @@ class LogFollower:
         reject: Callable[[TableName, Rejected | None], None],
         clock: Callable[[], float],
     ) -> None:
+        self._slug = slug
         self._writer = writer
         self._reject = reject
         self._clock = clock
@@ -96,8 +101,7 @@ class LogFollower:
         writer = self._writer()
         position = Position.parse(writer.state().position)
         if not self._begun:
-            source.follow(position.end)
-            self._begun = True
+            position = self._begin(writer, source, position)
         self._see(source)
         gulp = source.read(GULP_BYTES, seconds)
         under = _Under(writer, writer.group(), position)
@@ -105,6 +109,38 @@ class LogFollower:
             self._take(under, event)
         self._finish(source, under, position, gulp, floor)
         return bool(gulp.events)
+
+    def _begin(self, writer: StreamWriter, source: LogSource, position: Position) -> Position:
+        """What was lost on the way is read anew, and said so, before anything else of the log is."""
+        try:
+            origin = source.follow(position.end, position.origin)
+        except LogLost as lost:
+            log.warning("%s: the log cannot be followed on (%s): its tables are read anew", self._slug, lost)
+            for state in writer.spool.tables(writer.stream):
+                if facts_of(state).log is not None:
+                    self._tables.mark_stale(writer, state.table, f"log lost: {lost}")
+            origin, position = source.follow(0, ""), Position()
+        if origin != position.origin:
+            position = replace(position, origin=origin)
+            writer.commit(None, position=str(position), tables=self._tables.changed)
+            self._tables.clear()
+        self._begun = True
+        return position
+
+    def watch(self, identities: Mapping[TableName, str]) -> None:
+        """Of each table what it is now: one that was rewritten or altered is read anew (capture.md §3.8)."""
+        writer = self._writer()
+        for table, identity in identities.items():
+            facts = self._tables.facts(writer, table)
+            if facts.log is None or facts.log.identity == identity:
+                continue
+            if facts.log.identity:
+                self._tables.mark_stale(writer, table, "rewritten or altered")
+            else:
+                self._tables.keep(writer, table, replace(facts, log=replace(facts.log, identity=identity)))
+        if self._tables.changed:
+            writer.commit(None, tables=self._tables.changed)
+            self._tables.clear()
 
     def snapshot(self, source: LogSource, tables: Collection[TableName]) -> bool:
         """One step of the first of these tables that needs any; False where none does or all have to wait."""
@@ -154,11 +190,10 @@ class LogFollower:
                         self._truncated(under, table)
                 self._open = (event.transaction.commit, event.ordinal + 1)
                 under.position = under.position.after(replace(event.transaction, end=None), event.ordinal + 1)
-            case Altered():
-                self.chunks.void(event.table)
-                self._tables.mark_stale(under.writer, event.table, "columns changed")
             case Fence():
                 self.chunks.meet(under.writer, under.group, event.token)
+            case Unreadable():
+                self._lose(under.writer, event.table, event.fault)
 
     def _logged(self, under: _Under, event: Changed, logged: Logged) -> None:
         try:
@@ -167,6 +202,7 @@ class LogFollower:
             self._lose(under.writer, logged.schema.table, fault)
             return
         self._unseen.hold(tuple(event.transactions), changes, logged.transaction)
+        self._compare(under.writer, logged.schema)
         fresh = self._fresh(under.position, event, logged)
         if not fresh:
             return
@@ -178,6 +214,13 @@ class LogFollower:
             self._lose(under.writer, changes.schema.table, fault)
         else:
             self._remember(under.writer, changes)
+
+    def _compare(self, writer: StreamWriter, schema: TableSchema) -> None:
+        """Rows that stood there when the columns changed may have changed with them, of which no log tells."""
+        state = self._tables.state(writer, schema.table)
+        if state is not None and state.phase != Phase.NEW and state.fingerprint != schema.fingerprint:
+            self.chunks.void(schema.table)
+            self._tables.mark_stale(writer, schema.table, "columns changed")
 
     def _lose(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
         """Some of its changes cannot travel: it is read anew, where the same fault stays until it has gone."""
@@ -249,7 +292,8 @@ class LogFollower:
         position = under.position.reaching(gulp.reached)
         now = self._clock()
         idle = not gulp.events and now - self._noted_at < IDLE_SECONDS
-        if not idle and (position != before or under.group.any or self._tables.changed):
+        newer = position != before or gulp.time > self._complete
+        if not idle and (newer or under.group.any or self._tables.changed):
             whole = not position.commit
             complete = 0 if not whole else gulp.time if floor is None else min(gulp.time, floor)
             under.writer.commit(

@@ -19,6 +19,8 @@ class Position:
     end: int = 0
     commit: int = 0
     rows: int = 0
+    origin: str = ""
+    """Of which log (`LogSource.follow`)."""
 
     @classmethod
     def parse(cls, text: str | None) -> Position:
@@ -39,8 +41,9 @@ class Position:
         if one.commit < self.end:
             return self
         if one.end is not None:
-            return Position(max(self.end, one.end))
-        return Position(self.end, one.commit, max(rows, self.rows if one.commit == self.commit else 0))
+            return Position(max(self.end, one.end), origin=self.origin)
+        rows = max(rows, self.rows if one.commit == self.commit else 0)
+        return Position(self.end, one.commit, rows, self.origin)
 
     def reaching(self, lsn: int) -> Position:
         """Nothing was committed before `lsn` that is not spooled; within a transaction that says nothing."""

@@ -335,16 +335,20 @@ def select_whole(dialect: Dialect, table: TableName, columns: Sequence[Column]) 
 
 
 def select_present(
-    dialect: Dialect, table: TableName, key: Sequence[Column], wanted: Sequence[Sequence[Any]]
+    dialect: Dialect,
+    table: TableName,
+    key: Sequence[Column],
+    wanted: Sequence[Sequence[Any]],
+    columns: Sequence[Column] | None = None,
 ) -> Statement:
-    """The keys of the rows that the database takes to be equal to one of `wanted`."""
+    """The keys, or these columns, of the rows whose keys the database takes to be equal to one of `wanted`."""
     parameters = _Parameters(dialect)
     if len(key) == 1:
         marks = ", ".join(parameters.add(key[0], values[0]) for values in wanted)
         condition = f"{dialect.compared(key[0])} IN ({marks})"
     else:
         condition = " OR ".join(_equal(dialect, key, values, parameters) for values in wanted)
-    return f"{select_whole(dialect, table, key)} WHERE {condition}", tuple(parameters.values)
+    return f"{select_whole(dialect, table, columns or key)} WHERE {condition}", tuple(parameters.values)
 
 
 def _equal(dialect: Dialect, key: Sequence[Column], values: Sequence[Any], parameters: _Parameters) -> str:

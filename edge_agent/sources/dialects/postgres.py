@@ -397,14 +397,15 @@ def _facts(
     estimate, has_children = int(lines[0][3]), lines[0][4]
     return TableFacts(
         TableName(*name),
-        tuple(_column(*line[5:9]) for line in lines),
+        tuple(column_of(*line[5:9]) for line in lines),
         frozenset(line[5] for line in lines if line[9]),
         () if has_children else indexes,
         None if estimate < 0 else estimate,
     )
 
 
-def _column(name: str, spelt: str, base: str | None, kind: str) -> Column:
+def column_of(name: str, spelt: str, base: str | None, kind: str | None) -> Column:
+    """A column by its type's spelling, that of the type beneath its domain, and pg_type.typtype."""
     meta = {} if base is None else {BASE: base}
     if kind == "e":
         meta[KIND] = "enum"

@@ -38,7 +38,8 @@ class Change:
     key: bytes
     row: bytes
     old_key: bytes | None = None
-    unchanged: tuple[str, ...] = ()
+    unchanged: tuple[int, ...] = ()
+    """Places of the columns that it did not carry."""
     time: int | None = None
 
 
@@ -146,7 +147,8 @@ class Reader:
                 assert key == canonical.digest(key_line, secret), "_gc_key"
             place = Version(version.epoch, version.seq, i)
             row = b"" if op is Op.DELETE else line
-            yield Change(place, schema.table, op, key, row, olds[i], tuple(unchanged[i] or ()), times[i])
+            left_out = tuple(names.index(name) for name in unchanged[i] or ())
+            yield Change(place, schema.table, op, key, row, olds[i], left_out, times[i])
 
     def _check_large(self, entry: dict[str, Any]) -> None:
         if entry["reason"] == "large":

@@ -161,8 +161,8 @@ def test_what_a_log_knows_travels_and_a_change_of_key_is_never_parted(
     made = builder()
     made.add(some)
     _, found = read(made.finish())
-    assert [(c.op, c.key, c.old_key, list(c.unchanged) or None, c.time) for c in found] == list(
-        zip(ops, some.keys, olds, unchanged, range(len(ops)), strict=True)
+    assert [(c.op, c.key, c.old_key, c.unchanged, c.time) for c in found] == list(
+        zip(ops, some.keys, olds, [(1,) if u else () for u in unchanged], range(len(ops)), strict=True)
     )
     assert [c.row for c in found if c.op is not Op.DELETE] == [
         line for line, op in zip(lines(some), ops, strict=True) if op is not Op.DELETE

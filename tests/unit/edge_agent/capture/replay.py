@@ -38,16 +38,22 @@ class TableLog:
                 assert self.begun is not None, "an end without a begin"
                 snapshot, begin = self.begun
                 assert (header.snapshot, mark.version.epoch) == (snapshot, begin.epoch)
-                rows = [c.row for c in self.changes if c.op is Op.READ and c.version > begin]
+                read = [c for c in self.changes if c.op is Op.READ and c.version > begin]
+                rows = [c.row for c in read]
+                # Where a log is followed its changes stand between the marks as well, and are not counted.
+                followed = any(c.time is not None for c in self.changes)
+                reading = {(c.version.epoch, c.version.seq) for c in read}
+                batches = len(reading) if followed else sum(version > begin for version in self.batches)
                 assert header.facts == {
                     "rows": len(rows),
-                    "batches": sum(version > begin for version in self.batches),
+                    "batches": batches,
                     "set_hash": f"{canonical.add_to_set_hash(0, canonical.digests(rows)):032x}",
                 }
                 self.floor, self.begun = begin, None
                 self.ended += 1
-            case MarkKind.DROP:
-                self.floor, self.begun = mark.version, None
+            case MarkKind.DROP | MarkKind.TRUNCATE:
+                self.floor = mark.version
+                self.begun = self.begun if header.mark is MarkKind.TRUNCATE else None
             case kind:
                 raise AssertionError(f"{kind} is not sent by capture")
 
@@ -56,7 +62,11 @@ class TableLog:
         counted = [change for change in self.changes if change.version > self.floor]
         if self.keyed:
             last = {change.key: change for change in counted}
-            return Counter(change.row for change in last.values() if change.op is not Op.DELETE)
+            standing = [change for change in last.values() if change.op is not Op.DELETE]
+            if any(change.unchanged for change in counted):
+                images = self._images()
+                return Counter(images[change.version] for change in standing)
+            return Counter(change.row for change in standing)
         counts: Counter[bytes] = Counter()
         rows: dict[bytes, bytes] = {}
         for change in counted:
@@ -65,6 +75,30 @@ class TableLog:
             rows.setdefault(change.key, change.row)
         assert all(count >= 0 for count in counts.values()), "more rows taken away than there were"
         return Counter({rows[key]: count for key, count in counts.items() if count})
+
+    def _images(self) -> dict[Version, bytes]:
+        """Each row whole: what a change did not carry is as it was before, under the old key if it moved."""
+        last: dict[bytes, list[bytes]] = {}
+        whole: dict[Version, bytes] = {}
+        for change in self.changes:
+            if change.op is Op.DELETE:
+                continue
+            cells, before = split(change.row), last.get(change.old_key or change.key)
+            for place in change.unchanged:
+                assert before is not None, "nothing was ever said of what an update left out"
+                cells[place] = before[place]
+            last[change.key], whole[change.version] = cells, b"".join(cells)
+        return whole
+
+
+def split(row: bytes) -> list[bytes]:
+    """The cells of a canonical row."""
+    cells, offset = [], 0
+    while offset < len(row):
+        _, end = canonical._decode_cell(row, offset, 0)
+        cells.append(row[offset:end])
+        offset = end
+    return cells
 
 
 class Replay:

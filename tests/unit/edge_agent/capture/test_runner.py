@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.capture.included import is_included
 from edge_agent.capture.runner import Runner, retry_seconds
+from edge_agent.sources.included import is_included
 from edge_agent.sources.memory import MemorySource
 from edge_agent.sources.settings import SqlSettings
 from edge_agent.sources.source import Source, TableInfo

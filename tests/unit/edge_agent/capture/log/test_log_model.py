@@ -80,9 +80,8 @@ class Standing:
                 continue
             values = decode(one.row)
             base = images.get(one.old_key or one.key)
-            for i, name in enumerate(("id", "small", "long")):
-                if name in one.unchanged:
-                    values[i] = UNKNOWN if base is None else base[i]
+            for i in one.unchanged:
+                values[i] = UNKNOWN if base is None else base[i]
             images[one.key] = values
             if counts:
                 standing[one.key] = values

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
+from edge_agent.sources.settings import FilesSettings, SqlSettings
 from protocol.names import TableName
-
-from ..sources.settings import FilesSettings, SqlSettings
 
 
 def is_included(settings: SqlSettings | FilesSettings, name: TableName) -> bool:

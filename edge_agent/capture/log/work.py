@@ -1,0 +1,106 @@
+"""The work of a source that has a log, beside that of its scans: which tables its log carries, one step at a time.
+
+A table whose log cannot be had is left to the scans. What a step waits for is the log itself, so that a change is in
+the spool a moment after it was committed; scans of other tables come between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from protocol.errors import Rejected
+from protocol.names import TableName
+from protocol.schema import TableSchema
+
+from ...orders import Orders
+from ...sources.log import LogSource
+from ...sources.source import Source
+from ..facts import facts_of
+from ..phases import Phase
+from ..reports import Report, TableReport
+from ..rhythm import Task
+from ..scan import ScanSettings
+from ..writer import StreamWriter
+from .follow import LogFollower
+
+WAIT_SECONDS = 0.2
+"""How long a step waits for the log where nothing else is to be done."""
+
+
+class LoggedSource(Source, LogSource, Protocol):
+    """Both: what a kind with a log is."""
+
+
+class LogWork:
+    """Of one source. Raises as `LogFollower`; `forget` must follow."""
+
+    def __init__(
+        self,
+        slug: str,
+        settings: ScanSettings,
+        writer: Callable[[], StreamWriter],
+        report: Report,
+        orders: Orders,
+        clock: Callable[[], float],
+    ) -> None:
+        self._writer = writer
+        self._report = report
+        self._clock = clock
+        self._source: Source | None = None
+        self._tables: dict[TableName, str] = {}
+        self._follower = LogFollower(slug, settings, writer, orders, self._describe, self._reject, clock)
+
+    def _describe(self, table: TableName) -> TableSchema:
+        assert self._source is not None
+        return self._source.describe(table)
+
+    def _reject(self, table: TableName, fault: Rejected | None) -> None:
+        self._report.tables.setdefault(table, TableReport()).note(Task.SCAN, fault)
+
+    @property
+    def complete(self) -> int:
+        """Everything committed before (microseconds UTC, by the source's clock) is in the spool; 0: not known."""
+        return self._follower.complete
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether each of its tables was read once to the end."""
+        return all(report.phase == Phase.FOLLOW for _, report in self._reports())
+
+    def _reports(self) -> list[tuple[TableName, TableReport]]:
+        return [(name, self._report.tables.setdefault(name, TableReport())) for name in self._tables]
+
+    def forget(self) -> None:
+        self._follower.forget()
+
+    def choose(self, source: LogSource, included: Sequence[TableName]) -> list[TableName]:
+        """Of the tables that are included those that the log does not carry. One that was altered is read anew."""
+        self._tables = source.identities(included)
+        self._follower.watch(self._tables)
+        return [name for name in included if name not in self._tables]
+
+    def step(
+        self, source: LoggedSource, *, wait: bool, snapshots: bool, floor: int | None
+    ) -> tuple[bool, float]:
+        """A gulp of the log, and where `snapshots` may go on a piece of one: whether there may be more at once, and how
+        many seconds the piece took at the source."""
+        self._source = source
+        came = self._follower.follow(source, WAIT_SECONDS if wait else 0.0, floor)
+        begun = self._clock()
+        read = snapshots and self._follower.snapshot(source, self._tables)
+        self._show()
+        return came or read, self._clock() - begun if read else 0.0
+
+    @property
+    def reads_a_snapshot(self) -> bool:
+        return any(report.phase == Phase.SNAPSHOT for _, report in self._reports())
+
+    def _show(self) -> None:
+        writer = self._writer()
+        for name, report in self._reports():
+            state = writer.table(name)
+            if state is not None:
+                facts = facts_of(state)
+                report.phase = state.phase
+                report.rows = facts.before if facts.progress is None else facts.progress.rows

@@ -1,0 +1,221 @@
+"""Kind `postgres`: a PostgreSQL database by its log, and by SQL for the tables that its log does not carry.
+
+The log comes by a slot and publications that a DBA made for us; this module says which tables they carry, gives each
+relation of the log its schema, and turns what the decoder says into events. A log that is not the one that was read
+before (another server, another timeline, a slot that is gone or has moved on) is `LogLost`, never silently another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.sources.address import read_address
+from edge_agent.sources.columns import Layout
+from edge_agent.sources.dialects.postgres import column_of
+from edge_agent.sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, Truncated, Unreadable
+from edge_agent.sources.pg import events as said
+from edge_agent.sources.pg import statements as asked
+from edge_agent.sources.pg.chunking import ChunkSource
+from edge_agent.sources.pg.pgoutput import Decoder
+from edge_agent.sources.pg.replication import LogConnection
+from edge_agent.sources.pg.translate import logged
+from protocol.errors import Rejected
+from protocol.names import TableName
+from protocol.schema import TableSchema
+
+ASK_SECONDS = 0.5
+"""How often an idle server is asked where its log stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A relation of the log that we capture."""
+
+    schema: TableSchema
+    layout: Layout
+
+
+class PostgresSource(ChunkSource):
+    """A Source and a LogSource. `included` says which tables are captured at all."""
+
+    def __init__(
+        self,
+        slug: str,
+        url: Callable[[], str],
+        included: Callable[[TableName], bool],
+        slot: str,
+        publications: Sequence[str],
+        keys: Mapping[str, tuple[str, ...]] | None = None,
+        *,
+        statement_seconds_max: float = 1.0,
+        timezone: str = "Asia/Shanghai",
+        answer_seconds_max: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(
+            slug, url, keys, statement_seconds_max, timezone, clock, answer_seconds_max=answer_seconds_max
+        )
+        self._included = included
+        self._slot_name = slot
+        self._publications = list(publications)
+        self._log: LogConnection | None = None
+        self._decoder = Decoder(slug)
+        self._relations: dict[int, _Known | None] = {}
+        self._asked_at = 0.0
+        self._told_time = 0
+
+    # The log.
+
+    def follow(self, after: int, origin: str) -> str:
+        self._end_log()
+        url, _ = read_address(self._slug, self._ask_url())
+        log = LogConnection(url, self._slug)
+        try:
+            server = log.identify()
+            now = f"{server.system}/{server.timeline}"
+            slot = log.slot(self._slot_name)
+            if origin:
+                self._compare(origin, now, None if slot is None else slot.confirmed, after)
+            if slot is None:
+                log.create_slot(self._slot_name)
+            log.start(self._slot_name, 0, self._publications)
+        except BaseException:
+            log.close()
+            raise
+        self._log, self._decoder = log, Decoder(self._slug)
+        self._relations.clear()
+        self._told_time = 0
+        return now
+
+    def _compare(self, before: str, now: str, confirmed: int | None, after: int) -> None:
+        """Raise LogLost unless what follows `after` is still to come, of the same history (capture.md §3.12)."""
+        if before != now:
+            raise LogLost("another server or timeline")
+        if confirmed is None:
+            raise LogLost("slot gone")
+        if confirmed > after:
+            raise LogLost("slot has moved on")
+
+    def read(self, bytes_max: int, seconds: float) -> Gulp:
+        log = self._log
+        assert log is not None, "the log is not followed"
+        now = self._clock()
+        if now - self._asked_at > ASK_SECONDS:
+            log.ask()
+            self._asked_at = now
+        gulp = log.read(bytes_max, seconds)
+        events: list[Event] = []
+        self._told_time = max(self._told_time, gulp.server_time)
+        for one in self._decoder.decode(gulp.messages):
+            events += self._event(one)
+        return Gulp(events, gulp.wal_end, self._told_time)
+
+    def _event(self, one: said.LogEvent) -> list[Event]:
+        match one:
+            case said.Segment():
+                done = [t.time for t in one.transactions if t.end is not None]
+                self._told_time = max([self._told_time, *done])
+                tables = [self._logged(known, t) for t in one.tables if (known := self._of(t.relation.oid))]
+                return [Changed(one.transactions, tables)]
+            case said.RelationChanged():
+                return self._meet(one.relation)
+            case said.Truncated():
+                emptied = [known.schema.table for r in one.relations if (known := self._of(r.oid))]
+                return [Truncated(one.transaction, one.ordinal, emptied)]
+            case said.Message():
+                return [Fence(one.content.decode("ascii", "replace"))] if one.prefix == asked.FENCE else []
+
+    def _of(self, oid: int) -> _Known | None:
+        return self._relations.get(oid)
+
+    @staticmethod
+    def _logged(known: _Known, said_of_it: said.TableChanges) -> Logged:
+        return logged(known.schema, known.layout, said_of_it)
+
+    def _meet(self, relation: said.Relation) -> list[Event]:
+        """Rows of this relation come so from here on. One that cannot be read by its key is said, and left out."""
+        table = TableName(self._url.database, relation.schema, relation.name)
+        self._relations[relation.oid] = None
+        if not self._included(table):
+            return []
+        try:
+            schema = self._schema_of(table, relation)
+        except Rejected as fault:
+            # A partition is announced, and its rows come as those of its root: to us it is no table.
+            return [] if fault.code == "GC-2002" else [Unreadable(table, fault)]
+        self._relations[relation.oid] = _Known(schema, self.layout_of(schema))
+        return []
+
+    def _schema_of(self, table: TableName, relation: said.Relation) -> TableSchema:
+        """As the table is described, where its columns are still those of the log; else (it was altered since) by
+        the log's own columns. Rejected GC-2070 where the replica identity does not carry the key."""
+        with self._reading(None) as reading:
+            columns = [(c.name, c.type_oid, c.modifier) for c in relation.columns]
+            present = reading.fetch(asked.COLUMNS, (table.schema, table.name))
+            if [tuple(row) for row in present] == columns:
+                schema = self._describe(reading, table)[0]
+            else:
+                schema = self._by_its_log(reading, table, relation)
+        identity = {c.name for c in relation.columns if c.key}
+        if not schema.key or not set(schema.key) <= identity:
+            raise Rejected("GC-2070", table=str(table))
+        if relation.identity is not said.Identity.FULL and set(schema.key) != identity:
+            raise Rejected("GC-2070", table=str(table))
+        return schema
+
+    def _by_its_log(self, reading: Any, table: TableName, relation: said.Relation) -> TableSchema:
+        lines = reading.fetch(
+            asked.TYPES, ([c.type_oid for c in relation.columns], [c.modifier for c in relation.columns])
+        )
+        columns = tuple(column_of(c.name, *line) for c, line in zip(relation.columns, lines, strict=True))
+        key = tuple(c.name for c in relation.columns if c.key)
+        meta = {"dialect": self._dialect.name, "timezone": self._timezone}
+        return TableSchema(table, columns, () if relation.identity is said.Identity.FULL else key, meta)
+
+    def confirm(self, lsn: int) -> None:
+        if self._log is not None:
+            self._log.confirm(lsn)
+
+    # Which tables.
+
+    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
+        carried = self._carried()
+        return super().identities([name for name in tables if name in carried])
+
+    def _carried(self) -> set[TableName]:
+        """Tables whose every change the log says, by a key that it carries too."""
+        with self._reading(None) as reading:
+            lines = reading.fetch(asked.CARRIED, (self._publications,))
+            database = self._url.database
+            found: set[TableName] = set()
+            for namespace, name, identity, joined, generated in lines:
+                columns = set((joined or "").split("\x1f"))
+                table = TableName(database, namespace, name)
+                if generated or not self._included(table):
+                    continue
+                try:
+                    key = set(self._describe(reading, table)[0].key)
+                except Rejected:
+                    continue
+                if key and (identity == "f" or key == columns):
+                    found.add(table)
+        return found
+
+    # Its end.
+
+    def _end_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        if self._log is not None:
+            self._log.interrupt()
+
+    def close(self) -> None:
+        self._end_log()
+        super().close()

@@ -1,0 +1,78 @@
+"""What is asked of PostgreSQL beside its log: what a statement sees, what a table is, a fence. Pure text."""
+
+from __future__ import annotations
+
+FENCE = "guicang"
+"""The prefix of our messages in the log."""
+
+SNAPSHOT_FUNCTIONS_SINCE = 130_000
+"""Server version from which the functions of transaction numbers have their present names."""
+
+IDENTITY = """
+WITH RECURSIVE parts AS (
+    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s
+    UNION
+    SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN parts p ON p.oid = i.inhparent
+)
+SELECT c.oid::bigint, pg_catalog.pg_relation_filenode(c.oid)::bigint, c.relpersistence::text, c.relreplident::text, (
+    SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' ORDER BY a.attnum)
+    FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid ORDER BY c.oid
+"""
+"""Whatever tells that a table, with its partitions and children, is not what it was; rows that are written do not."""
+
+
+COLUMNS = """
+SELECT a.attname, a.atttypid::bigint, a.atttypmod
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+TYPES = """
+WITH RECURSIVE given AS (
+    SELECT g.oid, g.modifier, g.place FROM unnest(%s::bigint[], %s::int[]) WITH ORDINALITY g(oid, modifier, place)
+), base AS (
+    SELECT t.oid, t.typbasetype AS type, t.typtypmod AS modifier FROM pg_catalog.pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT b.oid, t.typbasetype, t.typtypmod FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type
+    WHERE t.typtype = 'd'
+)
+SELECT pg_catalog.format_type(g.oid::oid, g.modifier), pg_catalog.format_type(b.type, b.modifier), t.typtype::text
+FROM given g
+LEFT JOIN (SELECT base.* FROM base JOIN pg_catalog.pg_type u ON u.oid = base.type WHERE u.typtype <> 'd') b
+    ON b.oid = g.oid::oid
+LEFT JOIN pg_catalog.pg_type t ON t.oid = coalesce(b.type, g.oid::oid)
+ORDER BY g.place
+"""
+"""As the dialect asks it of a table's columns: a type's spelling, that beneath a domain, its kind."""
+
+CARRIED = """
+SELECT DISTINCT n.nspname, c.relname, c.relreplident::text, (
+    SELECT string_agg(a.attname, chr(31)) FROM pg_catalog.pg_index x
+    CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY k(attnum, place)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+    WHERE x.indrelid = c.oid AND k.place <= x.indnkeyatts
+        AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)),
+    EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
+        AND coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '')
+FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_publication u ON u.pubname = p.pubname
+JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+WHERE p.pubname = ANY(%s) AND u.pubinsert AND u.pubupdate AND u.pubdelete AND u.pubtruncate
+"""
+"""The tables of our publications: their replica identity and its columns, and whether any is generated."""
+
+VERSION = "SELECT current_setting('server_version_num')::int"
+
+
+def snapshot(version: int) -> str:
+    name = "pg_current_snapshot" if version >= SNAPSHOT_FUNCTIONS_SINCE else "txid_current_snapshot"
+    return f"SELECT pg_catalog.{name}()::text"
+
+
+FENCES = "SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)"
+"""A transaction of its own, which is on the server's disk when it ends and waits for no standby: a message outside of
+transactions may lie in memory for as long as nothing else is written."""
+LOCALLY = "SELECT pg_catalog.set_config('synchronous_commit', 'local', true)"

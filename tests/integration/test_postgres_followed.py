@@ -1,0 +1,426 @@
+"""A PostgreSQL database by its log, on a real server: what was committed stands at the centre, each change once.
+
+The agent's own runner, source and spool; only what lies behind the spool is read here as a centre reads it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from edge_agent.capture.facts import facts_of
+from edge_agent.capture.phases import Phase
+from edge_agent.sources.settings import PostgresSettings, TableSettings
+from protocol.change import MarkKind, Op
+from protocol.errors import Fault
+from protocol.names import TableName
+from tests.comparing.source import open_source
+from tests.databases import PostgresServer, logical_postgres
+from tests.integration.capturing import Capturing
+from tests.unit.edge_agent.reading import Change, Mark
+
+PATIENCE_SECONDS = 60.0
+GIVEN_UP = (
+    psycopg2.errors.DeadlockDetected,
+    psycopg2.errors.UniqueViolation,
+    psycopg2.errors.SerializationFailure,
+)
+TABLES = ("visit", "full_image", "by_index", "医嘱 Order", "parted")
+LONG = "repeat(md5('{}'), 400)"
+"""Longer than what stays in a row, and not to be compressed into it."""
+
+
+class Hospital:
+    def __init__(self, server: PostgresServer, database: str) -> None:
+        self.server = server
+        self.database = database
+
+    def run(self, *statements: str) -> None:
+        self.server.run(*statements, database=self.database)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.server.rows(query, self.database)
+
+    def name(self, table: str) -> TableName:
+        return TableName(self.database, "public", table)
+
+    def settings(self, **more: Any) -> dict[str, PostgresSettings]:
+        said = {"page_rows": 7, "scan_interval_seconds": 0.5, "deletion_rows_min": 100_000} | more
+        said["tables"] = {str(self.name("by_index")): TableSettings(key=("id",))}
+        url = self.server.url(self.database)
+        return {"his": PostgresSettings(url=url, include=("*",), duty_share_max=1.0, **said)}
+
+    def held(self, one: Capturing, table: str) -> Counter[bytes]:
+        name = self.name(table)
+        wires = {column.name: column.wire for column in one.schema("his", name).columns}
+        with closing(open_source(self.server.url(self.database))) as source:
+            batches = list(source.rows((name.database, name.schema, name.name), wires))
+        return Counter(b"".join(row) for batch in batches for row in zip(*batch, strict=True))
+
+    def drop_slot(self) -> None:
+        """Once its reader has gone."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.rows("SELECT FROM pg_replication_slots WHERE slot_name = 'guicang_his'"):
+            with suppress(psycopg2.Error):
+                self.run("SELECT pg_drop_replication_slot('guicang_his')")
+            assert time.monotonic() < end
+
+
+@pytest.fixture
+def hospital() -> Iterator[Hospital]:
+    server = logical_postgres()
+    with server.database() as database:
+        one = Hospital(server, database)
+        one.run(
+            "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
+            "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
+            "ALTER TABLE full_image REPLICA IDENTITY FULL",
+            "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
+            "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
+            "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
+            'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
+            "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
+            "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+            "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+            "CREATE TABLE keyless(n int)",
+            *(
+                f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
+                for t in TABLES
+            ),
+            "INSERT INTO keyless VALUES(1), (1), (2)",
+            "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
+            'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
+        )
+        try:
+            yield one
+        finally:
+            one.drop_slot()
+
+
+@asynccontextmanager
+async def capturing(hospital: Hospital, root: Path, **more: Any) -> AsyncIterator[Capturing]:
+    one = Capturing(root, hospital.settings(**more), began=int(time.time() * 1e6))
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+async def turn(one: Capturing) -> None:
+    with suppress(Fault):  # a source that was lost is found again
+        await one.runners["his"].turn()
+
+
+async def turns_until(one: Capturing, reached: Callable[[], bool]) -> None:
+    """The agent works until that holds; a source that it lost for a moment it finds again."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        await turn(one)
+        assert time.monotonic() < end, one.where("his")
+
+
+async def arrived(hospital: Hospital, one: Capturing) -> None:
+    """Until everything that was committed before this is in the spool, and every table was read to its end."""
+    hospital.run("CREATE TABLE IF NOT EXISTS later(n int)")
+    ((stamp,),) = hospital.rows("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    spool, stream = one._spool, one._seen["his"].stream
+    names = [hospital.name(table) for table in TABLES]
+
+    def there() -> bool:
+        states = [spool.table(stream, name) for name in names]
+        followed = all(s is not None and s.phase == Phase.FOLLOW and not stale(s) for s in states)
+        return followed and (one.runners["his"].report.last_pass or 0) > stamp
+
+    await turns_until(one, there)
+
+
+def stale(state: Any) -> bool:
+    log = facts_of(state).log
+    return log is None or bool(log.stale)
+
+
+def check(hospital: Hospital, one: Capturing, *tables: str) -> None:
+    cells = one.cells("his")
+    for table in tables or TABLES:
+        assert cells[hospital.name(table)] == hospital.held(one, table), table
+
+
+def marks(one: Capturing, table: TableName) -> list[tuple[MarkKind, str | None]]:
+    """Kinds, and of a snapshot's begin its reason."""
+    events = one.events("his")
+    return [
+        (e.header.mark, e.header.facts.get("reason"))
+        for e in events
+        if isinstance(e, Mark) and e.header.table_name == table
+    ]
+
+
+async def test_a_snapshot_and_every_kind_of_change(hospital: Hospital, tmp_path: Path) -> None:
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+        check(hospital, one)
+        for table in TABLES:
+            hospital.run(
+                f'UPDATE "{table}" SET n = 1 WHERE id = 3',
+                f'UPDATE "{table}" SET id = 1003 WHERE id = 4',
+                f'UPDATE "{table}" SET long = NULL WHERE id = 5',
+                f'DELETE FROM "{table}" WHERE id = 6',
+                f'INSERT INTO "{table}" VALUES(2000, 7, {LONG.format("new")})',
+            )
+        hospital.run("INSERT INTO keyless VALUES(3)", "DELETE FROM keyless WHERE n = 2")
+        await arrived(hospital, one)
+        check(hospital, one)
+        hospital.run('TRUNCATE visit, "医嘱 Order"', "INSERT INTO visit VALUES(1, 1, 'after')")
+        await arrived(hospital, one)
+        check(hospital, one)
+        assert (MarkKind.TRUNCATE, None) in marks(one, hospital.name("visit"))
+        await one.once("his")
+        check(hospital, one, "keyless")
+        assert one.said("his") == {}
+
+
+async def test_what_eight_sessions_do_while_it_reads_dies_and_reads_on(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """Against a trigger's own log: each committed change was sent exactly once, in the order of commits per row."""
+    async with capturing(hospital, tmp_path) as life:  # so that the slot is there before the first change
+        await turns_until(life, lambda: life.position("his") > 0)
+    audited(hospital)
+    stop = threading.Event()
+    writers = [threading.Thread(target=write, args=(hospital, seed, stop)) for seed in range(8)]
+    rng = random.Random(5)
+    for writer in writers:
+        writer.start()
+    seen: list[Any] = []
+    try:
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            async with capturing_again(hospital, tmp_path, life) as life:
+                for _ in range(rng.randrange(5, 60)):
+                    await turn(life)
+                if rng.random() < 0.3:
+                    life.runners["his"].want_snapshot(hospital.name(rng.choice(TABLES)))
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    async with capturing_again(hospital, tmp_path, life) as one:
+        await arrived(hospital, one)
+        check(hospital, one)
+        seen = one.events("his")
+    for table in TABLES:
+        once(hospital, table, seen)
+
+
+@asynccontextmanager
+async def capturing_again(
+    hospital: Hospital, root: Path, former: Capturing | None
+) -> AsyncIterator[Capturing]:
+    """The agent started anew on what the former one left."""
+    one = Capturing(root, hospital.settings(), began=int(time.time() * 1e6), former=former)
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+def audited(hospital: Hospital) -> None:
+    hospital.run(
+        "CREATE TABLE audit(at bigserial, tab text, op text, old_id int, new_id int, n int)",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO audit(tab, op, old_id, new_id, n) VALUES(TG_ARGV[0], TG_OP, "
+        "CASE WHEN TG_OP <> 'INSERT' THEN OLD.id END, CASE WHEN TG_OP <> 'DELETE' THEN NEW.id END, "
+        "CASE WHEN TG_OP <> 'DELETE' THEN NEW.n END); RETURN NULL; END $$",
+        *(
+            f"CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON \"{t}\" FOR EACH ROW EXECUTE FUNCTION note('{t}')"
+            for t in TABLES
+        ),
+    )
+
+
+def write(hospital: Hospital, seed: int, stop: threading.Event) -> None:
+    rng = random.Random(seed)
+    with closing(psycopg2.connect(**hospital.server.login(hospital.database))) as connection:
+        while not stop.is_set():
+            with suppress(*GIVEN_UP), connection, connection.cursor() as cursor:
+                for _ in range(rng.choice([1, 1, 2, 5])):
+                    statement(cursor, rng)
+                if rng.random() < 0.1:
+                    raise psycopg2.errors.UniqueViolation
+            connection.rollback()
+            time.sleep(rng.choice([0, 0.002, 0.01]))
+
+
+def statement(cursor: Any, rng: random.Random) -> None:
+    table, id, other, n = (
+        f'"{rng.choice(TABLES)}"',
+        rng.randrange(40),
+        rng.randrange(40),
+        rng.randrange(1_000),
+    )
+    match rng.randrange(6):
+        case 0:
+            cursor.execute(f"INSERT INTO {table} VALUES({id}, {n}, {LONG.format(n)}) ON CONFLICT DO NOTHING")
+        case 1:
+            cursor.execute(f"DELETE FROM {table} WHERE id = {id}")
+        case 2:
+            cursor.execute("SAVEPOINT s")
+            try:
+                cursor.execute(f"UPDATE {table} SET id = {other}, n = {n} WHERE id = {id}")
+            except psycopg2.errors.UniqueViolation:
+                cursor.execute("ROLLBACK TO SAVEPOINT s")
+        case 3:
+            cursor.execute("SAVEPOINT s")
+            cursor.execute(f"UPDATE {table} SET n = -1")
+            cursor.execute("ROLLBACK TO SAVEPOINT s")
+        case _:
+            cursor.execute(f"UPDATE {table} SET n = {n} WHERE id = {id}")
+
+
+def once(hospital: Hospital, table: str, seen: list[Any]) -> None:
+    """Each change that the trigger noted was told once; and no other."""
+    expected: Counter[Any] = Counter()
+    for op, old, new in hospital.rows(f"SELECT op, old_id, new_id FROM audit WHERE tab = '{table}'"):
+        if op == "DELETE" or (op == "UPDATE" and old != new):
+            expected[Op.DELETE] += 1
+        if op != "DELETE":
+            expected[Op.CREATE if op == "INSERT" or old != new else Op.UPDATE] += 1
+    told = Counter(e.op for e in seen if isinstance(e, Change) and e.table == hospital.name(table))
+    told.pop(Op.READ, None)
+    assert told == expected, table
+
+
+async def test_columns_that_change_in_mid_stream(hospital: Hospital, tmp_path: Path) -> None:
+    """Rows that stood there got a value of which no log tells: the table is read anew."""
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+        hospital.run(
+            "UPDATE visit SET n = 5 WHERE id = 1",
+            "ALTER TABLE visit ADD COLUMN more int DEFAULT 7",
+            "UPDATE visit SET n = 6 WHERE id = 2",
+            "ALTER TABLE by_index ALTER COLUMN n TYPE numeric(10,2)",
+            "ALTER TABLE full_image DROP COLUMN long",
+        )
+        await arrived(hospital, one)
+        check(hospital, one)
+        assert len([m for m in marks(one, hospital.name("visit")) if m[0] is MarkKind.SNAPSHOT_END]) >= 2
+
+
+async def test_a_rewrite_of_which_no_log_tells(hospital: Hospital, tmp_path: Path) -> None:
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+        hospital.run("ALTER TABLE parted DETACH PARTITION parted_1")
+        name = hospital.name("parted")
+        await turns_until(one, lambda: (MarkKind.SNAPSHOT_BEGIN, "rewritten or altered") in marks(one, name))
+        await arrived(hospital, one)
+        check(hospital, one)
+
+
+async def test_a_slot_that_is_gone_is_said_and_healed(hospital: Hospital, tmp_path: Path) -> None:
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+    hospital.drop_slot()
+    hospital.run("UPDATE visit SET n = 9 WHERE id = 1", "DELETE FROM visit WHERE id = 2")
+    async with capturing_again(hospital, tmp_path, one) as one:
+        await arrived(hospital, one)
+        check(hospital, one)
+        reasons = [
+            reason for kind, reason in marks(one, hospital.name("visit")) if kind is MarkKind.SNAPSHOT_BEGIN
+        ]
+        assert reasons == ["first", "log lost: slot gone"]
+
+
+async def test_a_table_that_joins_and_leaves_the_publication_changes_its_way(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.run("ALTER PUBLICATION guicang_his DROP TABLE visit")
+    name = hospital.name("visit")
+
+    def reasons() -> list[str | None]:
+        return [reason for kind, reason in marks(one, name) if kind is MarkKind.SNAPSHOT_BEGIN]
+
+    async with capturing(hospital, tmp_path) as one:
+        await turns_until(one, lambda: (MarkKind.SNAPSHOT_END, None) in marks(one, name))
+        hospital.run("ALTER PUBLICATION guicang_his ADD TABLE ONLY visit", "UPDATE visit SET n = 3")
+        await turns_until(one, lambda: len(reasons()) == 2)
+        await arrived(hospital, one)
+        check(hospital, one)
+        hospital.run("ALTER PUBLICATION guicang_his DROP TABLE visit", "UPDATE visit SET n = 4")
+        await turns_until(
+            one, lambda: marks(one, name)[-1][0] is MarkKind.SNAPSHOT_END and len(reasons()) == 3
+        )
+        await turns_until(one, lambda: one.cells("his")[name] == hospital.held(one, "visit"))
+        assert reasons() == ["first", "way changed", "way changed"]
+
+
+async def test_a_commit_that_waits_for_a_standby_wins_over_a_later_chunk(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """It is in the log, and no statement sees it (capture.md §3.5)."""
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+        hospital.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+        waiting = threading.Thread(
+            target=lambda: suppressed(hospital, "UPDATE visit SET n = 77 WHERE id = 20")
+        )
+        waiting.start()
+        try:
+            name = hospital.name("visit")
+            await turns_until(
+                one, lambda: any(e.op is Op.UPDATE for e in one.events("his") if isinstance(e, Change))
+            )
+            assert hospital.rows("SELECT n FROM visit WHERE id = 20") == [(0,)], "nobody sees it"
+            ended = len([m for m in marks(one, name) if m[0] is MarkKind.SNAPSHOT_END])
+            one.runners["his"].want_snapshot(name)
+            for _ in range(40):
+                await turn(one)
+            assert len([m for m in marks(one, name) if m[0] is MarkKind.SNAPSHOT_END]) in (ended, ended + 1)
+        finally:
+            hospital.run("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+            waiting.join()
+        await arrived(hospital, one)
+        check(hospital, one)
+        assert standing(one, name)[20, 77] == 1
+
+
+def suppressed(hospital: Hospital, statement: str) -> None:
+    with suppress(psycopg2.Error):
+        hospital.run(statement)
+
+
+def standing(one: Capturing, table: TableName) -> Counter[tuple[Any, ...]]:
+    return Counter({row[:2]: count for row, count in one.standing("his")[str(table)].items()})
+
+
+async def test_the_servers_log_is_freed_as_it_is_spooled_and_no_sooner(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """Also while nothing happens to our tables, or to none at all (capture.md §3.11)."""
+    hospital.run("CREATE TABLE other(n int)")
+
+    def confirmed_behind() -> int:
+        ((behind,),) = hospital.rows(
+            "SELECT (pg_current_wal_lsn() - confirmed_flush_lsn)::bigint FROM pg_replication_slots "
+            "WHERE slot_name = 'guicang_his'"
+        )
+        return int(behind)
+
+    async with capturing(hospital, tmp_path, exclude=("*other*", "*later*")) as one:
+        await arrived(hospital, one)
+        hospital.run("INSERT INTO other SELECT generate_series(1, 20000)")
+        assert confirmed_behind() > 1_000_000
+        await turns_until(one, lambda: confirmed_behind() < 10_000)
+    position = one.position("his")
+    ((confirmed,),) = hospital.rows(
+        "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name = 'guicang_his'"
+    )
+    assert confirmed <= position
