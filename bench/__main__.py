@@ -58,7 +58,7 @@ def _rest(size: Size) -> str:
 
 
 def _duty(size: Size) -> str:
-    return report.duty(duty.run(size.duty_rows, size.duty_shares))
+    return report.duty(duty.run(size.duty_rows, size.duty_shares, size.seconds))
 
 
 BENCHES: dict[str, Callable[[Size], str]] = {

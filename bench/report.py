@@ -130,14 +130,29 @@ def rest(found: Rest) -> str:
 
 
 def duty(found: Sequence[Duty]) -> str:
-    lines = ["### Share of time that statements run, as PostgreSQL counts it", ""]
-    lines += _header("`duty_share_max`", "measured", "rows/s")
+    lines = ["### Share of time that statements run, as PostgreSQL counts it, and rows a second", ""]
+    lines += _header("`duty_share_max`", "measured", "`rows_per_second_max`", "rows/s")
     lines += [
-        _row(f"{one.allowed:.2f}", f"{one.active_share:.3f}", f"{one.rows_per_second:,.0f}") for one in found
+        _row(
+            f"{one.allowed:.2f}",
+            f"{one.active_share:.3f}",
+            f"{one.rows_allowed:,}" if one.rows_allowed else "none",
+            f"{one.rows_per_second:,.0f}",
+        )
+        for one in found
     ]
     goals = [
         _goal(f"at most {one.allowed:.2f}", one.active_share <= one.allowed, f"{one.active_share:.3f}")
         for one in found
+    ]
+    goals += [
+        _goal(
+            f"at most {one.rows_allowed:,} rows/s",
+            one.rows_per_second <= one.rows_allowed,
+            f"{one.rows_per_second:,.0f}",
+        )
+        for one in found
+        if one.rows_allowed
     ]
     return "\n".join([*lines, "", *goals])
 
