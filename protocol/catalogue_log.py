@@ -70,6 +70,17 @@ OF_A_LOG: dict[str, Advice] = {
         "无法读取数据源 {source} 的日志：当前安装的 psycopg2 未提供 libpq 接口。",
         "请安装 Linux 版 psycopg2 或 psycopg2-binary，或改用扫描方式采集。",
     ),
+    "GC-2059": Advice(
+        _L,
+        "The server kept {bytes} bytes of log for {source}, more than {limit}: our slot was dropped, its disk comes "
+        "first. Everything is read anew.",
+        "Nothing to do: changes go on being found. See why the log was not read (paused, spool full, link down), or "
+        "raise `wal_keep_bytes_max`.",
+        "服务器为数据源 {source} 保留了 {bytes} 字节日志，超过上限 {limit}：为保护其磁盘，"
+        "复制槽已删除，将重新全量读取。",
+        "无需处理，采集会继续。请查明日志未被读取的原因（已暂停、缓冲已满、线路中断），"
+        "或调大 `wal_keep_bytes_max`。",
+    ),
     "GC-2070": Advice(
         _L,
         "The log of {table} does not carry the key by which we tell its rows apart.",

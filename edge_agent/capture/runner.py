@@ -114,7 +114,10 @@ class Runner:
         self._rounds = Rounds(slug, settings, spool, files, self.report, self._orders, wall, clock)
         self._log: LogWork | None = None
         if isinstance(settings, PostgresSettings):
-            self._log = LogWork(slug, self._steps.bounds, self._writer, self.report, self._orders, clock)
+            kept = settings.wal_keep_bytes_max
+            self._log = LogWork(
+                slug, self._steps.bounds, kept, self._writer, self.report, self._orders, clock
+            )
         self._log_rests_until = 0.0
         self.source: Source | None = None
         self._metered: Metered | None = None
@@ -197,6 +200,8 @@ class Runner:
     async def turn(self) -> float:
         """At most one step of work; how many seconds nothing is due after it. Raises the source's and the spool's
         faults; those of a table are noted."""
+        if self._log is not None:
+            await self._relieve(self._log)
         self._stop_if_paused()
         try:
             self._follow_epoch()
@@ -217,6 +222,15 @@ class Runner:
             if self._log is not None:
                 self._log.forget()
             raise
+
+    async def _relieve(self, log: LogWork) -> None:
+        """Also of a source that is paused: its server goes on keeping its log for us."""
+        try:
+            await self._opened()
+            await self._lane.run(log.relieve, cast(LoggedSource, self.source))
+        except Fault as fault:
+            if fault.code == "GC-2059" or self._orders.pause_of(self.slug) is None:
+                raise
 
     async def _follow_log(self, log: LogWork, *, wait: bool, scans: bool) -> bool:
         """Whether there may be more at once. Chunks rest as scans do; the log itself never waits."""

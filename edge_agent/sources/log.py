@@ -153,6 +153,11 @@ class LogSource(Protocol):
         """The server may forget every transaction whose commit record begins below `lsn`."""
         ...
 
+    def relieve(self, bytes_max: int) -> int:
+        """Give up the log where the server keeps more than so much of it for us: how many bytes that was, 0 where
+        nothing was done. `follow` then raises LogLost."""
+        ...
+
     def visible(self) -> Snapshot:
         """What a statement of now sees."""
         ...

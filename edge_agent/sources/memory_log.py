@@ -284,6 +284,13 @@ class MemoryLog:
         assert lsn <= self._lsn + 1
         self.confirmed = max(self.confirmed, lsn)
 
+    def relieve(self, bytes_max: int) -> int:
+        kept = self._lsn - self.confirmed
+        if kept <= bytes_max:
+            return 0
+        self.confirmed, self.origin = self._lsn + 1, f"after {self._lsn}"
+        return kept
+
     def visible(self) -> Snapshot:
         self.before("visible")
         return self._snapshot()

@@ -175,6 +175,12 @@ class PostgresSettings(SqlSettings):
         description="Publications that a DBA made for us; absent: one of the slot's default name.",
     )
 
+    wal_keep_bytes_max: int = Field(
+        10 << 30,
+        ge=1 << 20,
+        description="Log that the server may keep for us; beyond it we drop our slot and read everything anew.",
+    )
+
     def slot_of(self, slug: str) -> str:
         return self.slot or f"guicang_{slug.replace('-', '_')}"
 

@@ -19,6 +19,7 @@ import pytest
 
 from edge_agent.capture.facts import facts_of
 from edge_agent.capture.phases import Phase
+from edge_agent.orders import Pause
 from edge_agent.sources.settings import PostgresSettings, TableSettings
 from protocol.change import MarkKind, Op
 from protocol.errors import Fault
@@ -424,3 +425,24 @@ async def test_the_servers_log_is_freed_as_it_is_spooled_and_no_sooner(
         "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name = 'guicang_his'"
     )
     assert confirmed <= position
+
+
+async def test_a_server_that_keeps_too_much_log_is_relieved_and_all_is_read_anew(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """Also while the source is paused: the hospital's disk comes first."""
+    async with capturing(hospital, tmp_path, wal_keep_bytes_max=2 << 20) as one:
+        await arrived(hospital, one)
+        name, runner = hospital.name("visit"), one.runners["his"]
+        runner._orders.take(lambda book: book.pausing("his", Pause(1, "local")))
+        assert await runner.attempt()
+        hospital.run("UPDATE visit SET n = 8", *["INSERT INTO keyless SELECT generate_series(1, 20000)"] * 3)
+        runner._log._relieved_at -= 100  # type: ignore[union-attr]
+        assert not await runner.attempt()
+        assert one.said("his") == {"": "GC-2059"}
+        assert hospital.rows("SELECT FROM pg_replication_slots WHERE slot_name = 'guicang_his'") == []
+        runner._orders.take(lambda book: book.resuming("his", "local"))
+        await arrived(hospital, one)
+        check(hospital, one)
+        begun = [reason for kind, reason in marks(one, name) if kind is MarkKind.SNAPSHOT_BEGIN]
+        assert begun == ["first", "log lost: slot gone"]

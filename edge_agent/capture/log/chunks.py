@@ -86,6 +86,11 @@ class Chunks:
         if self._pending is not None and self._pending.schema.table == table:
             self._pending = None
 
+    def leave(self, table: TableName) -> None:
+        """Whoever wrote to the table while the log did not carry it is waited for again."""
+        self.void(table)
+        self.floors.pop(table, None)
+
     def due(self, writer: StreamWriter, table: TableName) -> bool:
         """Whether something of the table is to be read."""
         state = self._tables.state(writer, table)
@@ -155,6 +160,7 @@ class Chunks:
             id=self._orders.wanted(self._slug, table),
             lasting=facts,
         )
+        self._tables.written(table)
         self._orders.begun(self._slug, table)
         self._schemas[table] = schema
 
@@ -216,6 +222,7 @@ class Chunks:
         self._guard(schema.table, facts, progress.rows)
         lasting = replace(facts.lasting, before=progress.rows)
         snapshot.end(writer, schema, progress, lasting)
+        self._tables.written(schema.table)
         self._orders.passed_on(self._slug, schema.table)
         self._schemas.pop(schema.table, None)
         log.info("%s: snapshot of %s ended with %d rows", self._slug, schema.table, progress.rows)

@@ -25,9 +25,9 @@ from ...batching import GroupBuilder
 from ...changes import Changes
 from ...orders import Orders
 from ...sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, LogSource, Truncated, Unreadable
-from ...spool.records import Scan
+from ...spool.records import Scan, TableState
 from ..diff import select
-from ..facts import facts_of
+from ..facts import Facts, facts_of
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
@@ -91,7 +91,7 @@ class LogFollower:
     def forget(self) -> None:
         """After a fault: what is in memory alone is void, and the log is read again from the position."""
         self._begun = False
-        self._tables.clear()
+        self._tables.forget()
         self._unseen = self.chunks.restart()
         self._open, self._reached, self._complete = (0, 0), 0, 0
 
@@ -123,9 +123,19 @@ class LogFollower:
         if origin != position.origin:
             position = replace(position, origin=origin)
             writer.commit(None, position=str(position), tables=self._tables.changed)
-            self._tables.clear()
+            self._tables.committed()
         self._begun = True
         return position
+
+    def leave(self, table: TableName) -> None:
+        """The log carries the table no longer, or again: nothing that was known of it counts."""
+        self._tables.written(table)
+        self.chunks.leave(table)
+
+    def state_of(self, table: TableName) -> tuple[TableState | None, Facts]:
+        """As the spool has it."""
+        writer = self._writer()
+        return self._tables.state(writer, table), self._tables.facts(writer, table)
 
     def watch(self, identities: Mapping[TableName, str]) -> None:
         """Of each table what it is now: one that was rewritten or altered is read anew (capture.md §3.8)."""
@@ -140,7 +150,7 @@ class LogFollower:
                 self._tables.keep(writer, table, replace(facts, log=replace(facts.log, identity=identity)))
         if self._tables.changed:
             writer.commit(None, tables=self._tables.changed)
-            self._tables.clear()
+            self._tables.committed()
 
     def snapshot(self, source: LogSource, tables: Collection[TableName]) -> bool:
         """One step of the first of these tables that needs any; False where none does or all have to wait."""
@@ -166,7 +176,7 @@ class LogFollower:
         if fault.code == "GC-2010":
             self._tables.mark_stale(writer, table, "columns changed")
             writer.commit(None, tables=self._tables.changed)
-            self._tables.clear()
+            self._tables.committed()
         else:
             self._reject(table, fault)
 
@@ -303,6 +313,7 @@ class LogFollower:
                 tables=self._tables.changed,
                 scan=Scan(complete) if complete else None,
             )
+            self._tables.committed()
             self._complete = gulp.time if whole else self._complete
             self._noted_at = now
         self._tables.clear()

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from protocol.errors import Rejected
+from protocol.errors import Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
 from ...orders import Orders
 from ...sources.log import LogSource
 from ...sources.source import Source
-from ..facts import facts_of
 from ..phases import Phase
 from ..reports import Report, TableReport
 from ..rhythm import Task
@@ -26,6 +25,10 @@ from .follow import LogFollower
 
 WAIT_SECONDS = 0.2
 """How long a step waits for the log where nothing else is to be done."""
+
+
+RELIEVE_SECONDS = 10.0
+"""How often it is asked how much log the server keeps for us."""
 
 
 class LoggedSource(Source, LogSource, Protocol):
@@ -39,11 +42,15 @@ class LogWork:
         self,
         slug: str,
         settings: ScanSettings,
+        bytes_max: int,
         writer: Callable[[], StreamWriter],
         report: Report,
         orders: Orders,
         clock: Callable[[], float],
     ) -> None:
+        self._slug = slug
+        self._bytes_max = bytes_max
+        self._relieved_at = clock() - RELIEVE_SECONDS
         self._writer = writer
         self._report = report
         self._clock = clock
@@ -76,9 +83,23 @@ class LogWork:
 
     def choose(self, source: LogSource, included: Sequence[TableName]) -> list[TableName]:
         """Of the tables that are included those that the log does not carry. One that was altered is read anew."""
-        self._tables = source.identities(included)
+        before, self._tables = self._tables, source.identities(included)
+        for name in before.keys() ^ self._tables.keys():
+            self._follower.leave(name)
         self._follower.watch(self._tables)
         return [name for name in included if name not in self._tables]
+
+    def relieve(self, source: LogSource) -> None:
+        """From time to time, also while nothing of the log is read (paused, no room in the spool): see that the
+        hospital's disk does not fill. Raises Transient GC-2059 where the log was given up for it."""
+        now = self._clock()
+        if now - self._relieved_at < RELIEVE_SECONDS:
+            return
+        self._relieved_at = now
+        kept = source.relieve(self._bytes_max)
+        if kept:
+            self.forget()
+            raise Transient("GC-2059", source=self._slug, bytes=kept, limit=self._bytes_max)
 
     def step(
         self, source: LoggedSource, *, wait: bool, snapshots: bool, floor: int | None
@@ -97,10 +118,8 @@ class LogWork:
         return any(report.phase == Phase.SNAPSHOT for _, report in self._reports())
 
     def _show(self) -> None:
-        writer = self._writer()
         for name, report in self._reports():
-            state = writer.table(name)
+            state, facts = self._follower.state_of(name)
             if state is not None:
-                facts = facts_of(state)
                 report.phase = state.phase
                 report.rows = facts.before if facts.progress is None else facts.progress.rows

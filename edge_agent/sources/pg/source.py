@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,8 @@ class PostgresSource(ChunkSource):
         self._publications = list(publications)
         self._log: LogConnection | None = None
         self._decoder = Decoder(slug)
-        self._relations: dict[int, _Known | None] = {}
+        self._relations: dict[int, _Known] = {}
+        self._now_carried: set[TableName] = set()
         self._asked_at = 0.0
         self._told_time = 0
 
@@ -118,36 +120,40 @@ class PostgresSource(ChunkSource):
             case said.Segment():
                 done = [t.time for t in one.transactions if t.end is not None]
                 self._told_time = max([self._told_time, *done])
-                tables = [self._logged(known, t) for t in one.tables if (known := self._of(t.relation.oid))]
-                return [Changed(one.transactions, tables)]
+                return self._changed(one)
             case said.RelationChanged():
-                return self._meet(one.relation)
+                self._relations.pop(one.relation.oid, None)
+                return []
             case said.Truncated():
-                emptied = [known.schema.table for r in one.relations if (known := self._of(r.oid))]
+                names = map(self._name, one.relations)
+                emptied = [name for name in names if name in self._now_carried]
                 return [Truncated(one.transaction, one.ordinal, emptied)]
             case said.Message():
                 return [Fence(one.content.decode("ascii", "replace"))] if one.prefix == asked.FENCE else []
 
-    def _of(self, oid: int) -> _Known | None:
-        return self._relations.get(oid)
+    def _name(self, relation: said.Relation) -> TableName:
+        return TableName(self._url.database, relation.schema, relation.name)
 
-    @staticmethod
-    def _logged(known: _Known, said_of_it: said.TableChanges) -> Logged:
-        return logged(known.schema, known.layout, said_of_it)
+    def _changed(self, one: said.Segment) -> list[Event]:
+        """Of the tables that the log carries for us; a table whose rows cannot be told by its key is said."""
+        unreadable: list[Event] = []
+        tables: list[Logged] = []
+        for changes in one.tables:
+            name = self._name(changes.relation)
+            if name in self._now_carried:
+                try:
+                    known = self._known_as(name, changes.relation)
+                    tables.append(logged(known.schema, known.layout, changes))
+                except Rejected as fault:
+                    unreadable.append(Unreadable(name, fault))
+        return [*unreadable, Changed(one.transactions, tables)]
 
-    def _meet(self, relation: said.Relation) -> list[Event]:
-        """Rows of this relation come so from here on. One that cannot be read by its key is said, and left out."""
-        table = TableName(self._url.database, relation.schema, relation.name)
-        self._relations[relation.oid] = None
-        if not self._included(table):
-            return []
-        try:
+    def _known_as(self, table: TableName, relation: said.Relation) -> _Known:
+        known = self._relations.get(relation.oid)
+        if known is None:
             schema = self._schema_of(table, relation)
-        except Rejected as fault:
-            # A partition is announced, and its rows come as those of its root: to us it is no table.
-            return [] if fault.code == "GC-2002" else [Unreadable(table, fault)]
-        self._relations[relation.oid] = _Known(schema, self.layout_of(schema))
-        return []
+            known = self._relations[relation.oid] = _Known(schema, self.layout_of(schema))
+        return known
 
     def _schema_of(self, table: TableName, relation: said.Relation) -> TableSchema:
         """As the table is described, where its columns are still those of the log; else (it was altered since) by
@@ -179,10 +185,23 @@ class PostgresSource(ChunkSource):
         if self._log is not None:
             self._log.confirm(lsn)
 
+    def relieve(self, bytes_max: int) -> int:
+        """Where the server keeps more log than that for us, drop the slot (promise 8: its disk comes first): how many
+        bytes it kept, 0 where nothing was done. What was not read of them is lost, and found by `follow`."""
+        with self._reading(None) as reading:
+            kept = sum(int(line[0]) for line in reading.fetch(asked.RETAINED, (self._slot_name,)))
+        if kept <= bytes_max:
+            return 0
+        self._end_log()
+        url, _ = read_address(self._slug, self._ask_url())
+        with closing(LogConnection(url, self._slug)) as log:
+            log.drop_slot(self._slot_name)
+        return kept
+
     # Which tables.
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        carried = self._carried()
+        carried = self._now_carried = self._carried()
         return super().identities([name for name in tables if name in carried])
 
     def _carried(self) -> set[TableName]:

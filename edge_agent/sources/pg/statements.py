@@ -72,6 +72,12 @@ def snapshot(version: int) -> str:
     return f"SELECT pg_catalog.{name}()::text"
 
 
+RETAINED = """
+SELECT (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint
+FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s AND s.restart_lsn IS NOT NULL
+"""
+"""Bytes of log that the server keeps for a slot."""
+
 FENCES = "SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)"
 """A transaction of its own, which is on the server's disk when it ends and waits for no standby: a message outside of
 transactions may lie in memory for as long as nothing else is written."""
