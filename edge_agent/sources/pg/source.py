@@ -21,7 +21,7 @@ from edge_agent.sources.pg import events as said
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.pg.chunking import ChunkSource
 from edge_agent.sources.pg.pgoutput import Decoder
-from edge_agent.sources.pg.replication import LogConnection
+from edge_agent.sources.pg.replication import MESSAGES_VERSION_MIN, LogConnection
 from edge_agent.sources.pg.translate import logged
 from protocol.errors import Rejected
 from protocol.names import TableName
@@ -205,8 +205,11 @@ class PostgresSource(ChunkSource):
         return super().identities([name for name in tables if name in carried])
 
     def _carried(self) -> set[TableName]:
-        """Tables whose every change the log says, by a key that it carries too."""
+        """Tables whose every change the log says, by a key that it carries too; none where no fence could be seen."""
         with self._reading(None) as reading:
+            ((version,),) = reading.fetch(asked.VERSION, ())
+            if int(version) < MESSAGES_VERSION_MIN:
+                return set()
             lines = reading.fetch(asked.CARRIED, (self._publications,))
             database = self._url.database
             found: set[TableName] = set()
