@@ -112,12 +112,7 @@ class Runner:
             clock,
         )
         self._rounds = Rounds(slug, settings, spool, files, self.report, self._orders, wall, clock)
-        self._log: LogWork | None = None
-        if isinstance(settings, PostgresSettings):
-            kept = settings.wal_keep_bytes_max
-            self._log = LogWork(
-                slug, self._steps.bounds, kept, self._writer, self.report, self._orders, clock
-            )
+        self._log = self._log_work()
         self._log_rests_until = 0.0
         self.source: Source | None = None
         self._metered: Metered | None = None
@@ -129,6 +124,20 @@ class Runner:
         self._idle_seconds = 0.0
         self._wake = asyncio.Event()
         self._lane = Lane(slug)
+
+    def _log_work(self) -> LogWork | None:
+        """Of a kind that has a log."""
+        if not isinstance(self._settings, PostgresSettings):
+            return None
+        return LogWork(
+            self.slug,
+            self._steps.bounds,
+            self._settings.wal_keep_bytes_max,
+            self._writer,
+            self.report,
+            self._orders,
+            self._clock,
+        )
 
     # what a person or the centre may ask
 
