@@ -30,6 +30,7 @@ TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.FOLLOW, Event.BEGIN): Phase.SNAPSHOT,
     (Phase.FOLLOW, Event.DROP): Phase.GONE,
     (Phase.GONE, Event.BEGIN): Phase.SNAPSHOT,
+    (Phase.GONE, Event.DROP): Phase.GONE,
 }
 """A second BEGIN voids the first (landing.md §5). Whatever is not listed is a mistake of ours: KeyError."""
 

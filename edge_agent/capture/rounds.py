@@ -72,6 +72,10 @@ class Rounds:
             name = state.table
             if state.phase == Phase.GONE:
                 self.orders.passed_on(self.slug, name)  # it died right behind the drop
+                if name not in existing and self.orders.wanted(self.slug, name) is not None:
+                    # All that a snapshot of it could say: the centre may have dropped what it had heard.
+                    passes.drop(writer, self.files, state)
+                    self.orders.begun(self.slug, name)
             if name in existing or state.phase == Phase.GONE or not is_included(self.settings, name):
                 continue
             report = self.report.tables.setdefault(name, TableReport(state.phase))

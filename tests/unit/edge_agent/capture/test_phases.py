@@ -17,6 +17,7 @@ ALLOWED = {
     (Phase.FOLLOW, Event.BEGIN): Phase.SNAPSHOT,
     (Phase.FOLLOW, Event.DROP): Phase.GONE,
     (Phase.GONE, Event.BEGIN): Phase.SNAPSHOT,
+    (Phase.GONE, Event.DROP): Phase.GONE,
 }
 
 

@@ -302,6 +302,27 @@ def test_a_table_that_is_gone_is_dropped_only_when_confirmed(stage: Stage) -> No
     stage.check()
 
 
+def test_of_a_table_that_is_gone_a_snapshot_says_that_it_was_dropped(stage: Stage) -> None:
+    """The centre asks for one where it dropped what it had heard, the drop perhaps among it."""
+    stage.settle()
+    stage.source.drop(VISIT)
+    stage.source.create(tables.schema(LOG))
+    stage.go_round()
+    stage.runner.confirm(VISIT)
+    stage.go_round()
+    stage.read()
+    said = stage.replay.tables[VISIT].floor
+    stage.runner.want_snapshot(VISIT)
+    stage.go_round()
+    stage.read()
+    again = stage.replay.tables[VISIT].floor
+    assert again > said
+    assert stage.orders.wanted(stage.runner.slug, VISIT) is None
+    stage.go_round()
+    stage.read()
+    assert stage.replay.tables[VISIT].floor == again, "once"
+
+
 def test_a_table_that_went_while_the_epoch_changed_is_missed_all_the_same(stage: Stage) -> None:
     stage.settle()
     stage.source.drop(VISIT)
