@@ -21,6 +21,10 @@ from protocol.schema import TableSchema
 from .source import Page, PageLimits, Rows
 
 
+XID_BITS = 32
+"""A log names a transaction by so many low bits of its number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Which transactions a statement saw, as PostgreSQL says it (`pg_current_snapshot()`); 64-bit numbers."""
@@ -36,8 +40,14 @@ class Snapshot:
         return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
 
     def sees(self, xid: int) -> bool:
-        """Of a transaction that has committed."""
-        return xid < self.xmin or (xid < self.xmax and xid not in self.running)
+        """Of a transaction that has committed, by its number as the log names it."""
+        full = self._widened(xid)
+        return full < self.xmin or (full < self.xmax and full not in self.running)
+
+    def _widened(self, xid: int) -> int:
+        """The number with these low bits that is nearest to those of now: none older by half their range is left."""
+        half = 1 << (XID_BITS - 1)
+        return self.xmax + (xid - self.xmax + half) % (2 * half) - half
 
     @property
     def newest(self) -> int:
@@ -47,8 +57,8 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Of the log: `commit` is where its commit record begins, `end` where the next record may; None while more of it is
-    still to come. `time` is the server's clock, microseconds UTC. `rows`: row changes of it in this event, of
+    """Of the log: `xid` its number's low bits (`XID_BITS`), `commit` where its commit record begins, `end` where the next
+    record may; None while more of it is still to come. `time` is the server's clock, microseconds UTC. `rows`: row changes of it in this event, of
     whatever table."""
 
     xid: int

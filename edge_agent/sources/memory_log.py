@@ -19,7 +19,19 @@ from protocol.errors import Rejected
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from .log import Changed, Chunk, Event, Fence, Gulp, Logged, LogLost, Snapshot, Transaction, Truncated
+from .log import (
+    XID_BITS,
+    Changed,
+    Chunk,
+    Event,
+    Fence,
+    Gulp,
+    Logged,
+    LogLost,
+    Snapshot,
+    Transaction,
+    Truncated,
+)
 from .source import Page, PageLimits, Rows
 
 STEP = 16
@@ -64,15 +76,16 @@ class _Table:
 
 
 class MemoryLog:
-    """`rows_at_once` bounds how many row changes a gulp brings. `before` is called first in every call of a reader."""
+    """`rows_at_once` bounds how many row changes a gulp brings. `before` is called first in every call of a reader.
+    Transactions are numbered from `first_xid` on."""
 
-    def __init__(self, rows_at_once: Callable[[], int] = lambda: 1_000) -> None:
+    def __init__(self, rows_at_once: Callable[[], int] = lambda: 1_000, first_xid: int = 1) -> None:
         self.before: Callable[[str], None] = lambda _name: None
         self._rows_at_once = rows_at_once
         self._tables: dict[TableName, _Table] = {}
         self._wal: list[_Record] = []
         self._lsn = STEP
-        self._next_xid = 1
+        self._next_xid = first_xid
         self._hidden: dict[int, list[Did | TableName] | None] = {}
         self.confirmed = 0
         self._fences = 0
@@ -219,7 +232,8 @@ class MemoryLog:
         since = first
 
         def whole(rows: int, end: bool) -> Transaction:
-            return Transaction(record.xid, record.lsn, record.lsn + 1 if end else None, record.lsn, rows)
+            xid = record.xid % (1 << XID_BITS)
+            return Transaction(xid, record.lsn, record.lsn + 1 if end else None, record.lsn, rows)
 
         def close(until: int, end: bool) -> None:
             nonlocal since

@@ -39,14 +39,14 @@ class Unseen:
     def __init__(self) -> None:
         self._held: list[_Held] = []
         self._open: dict[int, Transaction] = {}
-        self._seen = Snapshot(0, 0)
+        self._seen: Snapshot | None = None
 
     def hold(
         self, transactions: tuple[Transaction, ...], changes: Changes | None, transaction: list[int]
     ) -> None:
         """More of the log: some transactions, and the changes of one table in them (None: of none that matters)."""
         for one in transactions:
-            if not self._seen.sees(one.xid):
+            if self._seen is None or not self._seen.sees(one.xid):
                 self._open[one.xid] = one
         if changes is not None and any(one.xid in self._open for one in transactions):
             self._held.append(_Held(transactions, changes, transaction))

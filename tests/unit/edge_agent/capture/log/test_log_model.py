@@ -23,6 +23,7 @@ from edge_agent.capture.phases import Phase
 from edge_agent.capture.scan import ScanSettings
 from edge_agent.capture.writer import StreamWriter
 from edge_agent.orders import Orders
+from edge_agent.sources.log import XID_BITS
 from edge_agent.sources.memory_log import Key, MemoryLog, Row
 from edge_agent.spool.spool import Spool
 from protocol.canonical import decode
@@ -93,7 +94,8 @@ class Standing:
 class Life:
     def __init__(self, seed: int, directory: Path) -> None:
         self.rng = random.Random(seed)
-        self.log = MemoryLog(lambda: self.rng.choice([1, 2, 5, 100]))
+        # The log's numbers begin anew in the middle of it.
+        self.log = MemoryLog(lambda: self.rng.choice([1, 2, 5, 100]), first_xid=(3 << XID_BITS) - 40)
         first = [(key, key, self.rng.choice(LARGE)) for key in range(0, KEYS, 2)]
         self.log.create(schema(VISITS), first, large=["long"])
         self.log.create(schema(LABS), first, large=["long"], joined=False)
