@@ -136,6 +136,7 @@ class Runner:
             self._writer,
             self.report,
             self._orders,
+            self._files,
             self._clock,
         )
 

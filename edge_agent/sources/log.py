@@ -20,7 +20,6 @@ from protocol.schema import TableSchema
 
 from .source import Page, PageLimits, Rows
 
-
 XID_BITS = 32
 """A log names a transaction by so many low bits of its number."""
 
@@ -57,9 +56,9 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Of the log: `xid` its number's low bits (`XID_BITS`), `commit` where its commit record begins, `end` where the next
-    record may; None while more of it is still to come. `time` is the server's clock, microseconds UTC. `rows`: row changes of it in this event, of
-    whatever table."""
+    """Of the log: `xid` its number's low bits (`XID_BITS`), `commit` where its commit record begins, `end` where the
+    next record may; None while more of it is still to come. `time` is the server's clock, microseconds UTC. `rows`:
+    row changes of it in this event, of whatever table."""
 
     xid: int
     commit: int
@@ -130,11 +129,12 @@ class LogLost(Exception):
 @dataclass(frozen=True, slots=True)
 class Gulp:
     """`reached`: everything whose commit record begins below this LSN has come by now, and so has everything that was
-    committed before `time` (the server's clock, microseconds UTC)."""
+    committed before `time` (the server's clock, microseconds UTC; 0: not known). `drained`: nothing more was there."""
 
     events: Sequence[Event]
     reached: int
     time: int
+    drained: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +170,10 @@ class LogSource(Protocol):
 
     def visible(self) -> Snapshot:
         """What a statement of now sees."""
+        ...
+
+    def identity(self, table: TableName) -> str | None:
+        """That of one table, as of a Chunk; None where there is none of that name."""
         ...
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:

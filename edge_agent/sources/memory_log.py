@@ -222,7 +222,7 @@ class MemoryLog:
         self._reading = (at, given)
         whole = at == len(self._wal)
         reached = self._lsn + 1 if whole else self._wal[at].lsn
-        return Gulp(events, reached, reached)
+        return Gulp(events, reached, reached, whole)
 
     def _events(self, record: _Record, first: int, count: int) -> list[Event]:
         events: list[Event] = []
@@ -311,6 +311,10 @@ class MemoryLog:
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(min([self._next_xid, *self._hidden]), self._next_xid, frozenset(self._hidden))
+
+    def identity(self, table: TableName) -> str | None:
+        self.before("identity")
+        return str(self._tables[table].rewritten) if table in self._tables else None
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
         self.before("identities")

@@ -24,6 +24,7 @@ from ...sources.source import PageLimits
 from .. import snapshot
 from ..diff import encode
 from ..facts import Facts, Followed, Progress
+from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
@@ -56,6 +57,7 @@ class Chunks:
         tables: Tables,
         unseen: Unseen,
         orders: Orders,
+        files: IndexFiles,
         describe: Callable[[TableName], TableSchema],
         settings: ScanSettings,
     ) -> None:
@@ -63,6 +65,7 @@ class Chunks:
         self._tables = tables
         self._unseen = unseen
         self._orders = orders
+        self._files = files
         self._describe = describe
         self._settings = settings
         self._pending: _Pending | None = None
@@ -144,11 +147,12 @@ class Chunks:
 
     def _begin(self, writer: StreamWriter, source: LogSource, table: TableName, reason: str) -> None:
         schema = self._describe(table)
-        identity = source.identities([table]).get(table)
+        identity = source.identity(table)
         if identity is None:
             raise Rejected("GC-2002", table=str(table), source=self._slug)
         before = self._tables.facts(writer, table)
-        rows = before.progress.rows if before.progress is not None else before.before
+        shards = writer.spool.shards(writer.stream, table)
+        known = before.progress.rows if before.progress is not None else sum(one.rows for one in shards)
         facts = Facts(checked=before.checked, log=Followed(identity))
         snapshot.begin(
             writer,
@@ -156,10 +160,11 @@ class Chunks:
             reason,
             keep_index=False,
             confirmed=before.confirmed,
-            before=max(rows, before.before),
+            before=max(known, before.before),
             id=self._orders.wanted(self._slug, table),
             lasting=facts,
         )
+        self._files.remove(*(one.file for one in shards), *before.files)
         self._tables.written(table)
         self._orders.begun(self._slug, table)
         self._schemas[table] = schema
@@ -181,10 +186,18 @@ class Chunks:
             raise Rejected("GC-2010", table=str(schema.table))
         self._pending = _Pending(schema, chunk, source.fence(), again)
 
-    def meet(self, writer: StreamWriter, group: GroupBuilder, token: str) -> None:
-        """A fence stands here in the log: if it is that of our chunk, its rows enter the group."""
-        if self._pending is None or self._pending.token != token:
-            return
+    def put_off(self) -> None:
+        """The chunk that waits for its fence is read again later."""
+        self._pending = None
+
+    def waiting_for(self, token: str) -> TableName | None:
+        """The table whose chunk waits for this fence."""
+        pending = self._pending
+        return None if pending is None or pending.token != token else pending.schema.table
+
+    def meet(self, writer: StreamWriter, group: GroupBuilder) -> None:
+        """The fence of our chunk stands here in the log: its rows enter the group. Raises the table's faults."""
+        assert self._pending is not None
         pending, self._pending = self._pending, None
         table, chunk = pending.schema.table, pending.chunk
         encoded = encode(pending.schema, chunk.page.rows, writer.secret)

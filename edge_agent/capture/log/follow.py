@@ -8,7 +8,7 @@ the spool has, and nothing that a later restart needs to be told again. Everythi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -28,6 +28,7 @@ from ...sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, LogSour
 from ...spool.records import Scan, TableState
 from ..diff import select
 from ..facts import Facts, facts_of
+from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
@@ -43,6 +44,12 @@ SEEN_SECONDS = 1.0
 """How often it is asked which of the decoded transactions are visible by now."""
 UNSEEN_ROWS = 50_000
 """Asked at once where so many changes are held."""
+UNSEEN_ROWS_MAX = 200_000
+"""A chunk that has to wait for its fence behind more changes than this is read again later."""
+REST_SECONDS, REST_SECONDS_MAX = 1.0, 300.0
+"""How long a table rests whose snapshot met a fault; doubled with each that follows."""
+WAIT_SECONDS = 0.2
+"""How long nothing is begun where transactions must end first, or be seen."""
 IDLE_SECONDS = 1.0
 """How often an idle source's position is written down."""
 
@@ -66,6 +73,7 @@ class LogFollower:
         settings: ScanSettings,
         writer: Callable[[], StreamWriter],
         orders: Orders,
+        files: IndexFiles,
         describe: Callable[[TableName], TableSchema],
         reject: Callable[[TableName, Rejected | None], None],
         clock: Callable[[], float],
@@ -76,10 +84,14 @@ class LogFollower:
         self._clock = clock
         self._tables = Tables()
         self._unseen = Unseen()
-        self.chunks = Chunks(slug, self._tables, self._unseen, orders, describe, settings)
+        self.chunks = Chunks(slug, self._tables, self._unseen, orders, files, describe, settings)
         self._begun = False
         self._open = (0, 0)
         self._reached = 0
+        self._drained = False
+        self._rests: dict[TableName, tuple[float, int]] = {}
+        """Until when, and after how many faults in a row."""
+        self._waits_until = 0.0
         self._seen_at = self._noted_at = clock()
         self._complete = 0
 
@@ -104,6 +116,7 @@ class LogFollower:
             position = self._begin(writer, source, position)
         self._see(source)
         gulp = source.read(GULP_BYTES, seconds)
+        self._drained = gulp.drained
         under = _Under(writer, writer.group(), position)
         for event in gulp.events:
             self._take(under, event)
@@ -132,10 +145,11 @@ class LogFollower:
         self._tables.written(table)
         self.chunks.leave(table)
 
-    def state_of(self, table: TableName) -> tuple[TableState | None, Facts]:
-        """As the spool has it."""
+    def states(self, tables: Collection[TableName]) -> Iterator[tuple[TableName, TableState | None, Facts]]:
+        """As the spool has them."""
         writer = self._writer()
-        return self._tables.state(writer, table), self._tables.facts(writer, table)
+        for table in tables:
+            yield table, self._tables.state(writer, table), self._tables.facts(writer, table)
 
     def watch(self, identities: Mapping[TableName, str]) -> None:
         """Of each table what it is now: one that was rewritten or altered is read anew (capture.md §3.8)."""
@@ -153,32 +167,44 @@ class LogFollower:
             self._tables.committed()
 
     def snapshot(self, source: LogSource, tables: Collection[TableName]) -> bool:
-        """One step of the first of these tables that needs any; False where none does or all have to wait."""
-        writer = self._writer()
+        """One step of the first of these tables that needs any; False where none does or all have to wait. Nothing is
+        read while more of the log is there: a chunk's fence would stand behind all of it."""
+        writer, now = self._writer(), self._clock()
         caught_up = self._begun and self._reached >= Position.parse(writer.state().position).end
-        if self.chunks.waits_for_fence or not caught_up:
+        if not (caught_up and self._drained) or self.chunks.waits_for_fence or now < self._waits_until:
             return False
-        for table in tables:
-            if not self.chunks.due(writer, table):
-                continue
-            try:
-                if self.chunks.step(writer, source, table):
-                    self._reject(table, None)
-                    return True
-            except Rejected as fault:
-                self._tables.clear()
-                self.chunks.void(table)
-                self._give_up(writer, table, fault)
-        return False
+        table = next((t for t in tables if self.chunks.due(writer, t) and not self._rests_at(t, now)), None)
+        if table is None:
+            return False
+        try:
+            went_on = self.chunks.step(writer, source, table)
+        except Rejected as fault:
+            self._give_up(writer, table, fault)
+            return False
+        if not went_on:
+            self._waits_until = now + WAIT_SECONDS
+        return went_on
+
+    def _rests_at(self, table: TableName, now: float) -> bool:
+        return now < self._rests.get(table, (now, 0))[0]
 
     def _give_up(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
-        """A table whose definition is no longer that of its snapshot begins anew; else a person hears of it."""
+        """A table whose definition is no longer that of its snapshot begins anew; else a person hears of it. Both after
+        a rest: each attempt costs the hospital a statement, and all other tables its time."""
+        self._tables.clear()
+        self.chunks.void(table)
+        self._rest(table)
         if fault.code == "GC-2010":
             self._tables.mark_stale(writer, table, "columns changed")
             writer.commit(None, tables=self._tables.changed)
             self._tables.committed()
         else:
             self._reject(table, fault)
+
+    def _rest(self, table: TableName) -> None:
+        times = self._rests.get(table, (0.0, 0))[1]
+        seconds = min(REST_SECONDS_MAX, REST_SECONDS * 2.0 ** min(times, 16))
+        self._rests[table] = (self._clock() + seconds, times + 1)
 
     # events
 
@@ -201,9 +227,21 @@ class LogFollower:
                 self._open = (event.transaction.commit, event.ordinal + 1)
                 under.position = under.position.after(replace(event.transaction, end=None), event.ordinal + 1)
             case Fence():
-                self.chunks.meet(under.writer, under.group, event.token)
+                self._fenced(under, event)
             case Unreadable():
                 self._lose(under.writer, event.table, event.fault)
+
+    def _fenced(self, under: _Under, fence: Fence) -> None:
+        table = self.chunks.waiting_for(fence.token)
+        if table is None:
+            return  # of a chunk that is void
+        try:
+            self.chunks.meet(under.writer, under.group)
+        except Rejected as fault:
+            self._lose(under.writer, table, fault)
+        else:
+            self._rests.pop(table, None)
+            self._reject(table, None)
 
     def _logged(self, under: _Under, event: Changed, logged: Logged) -> None:
         try:
@@ -235,6 +273,7 @@ class LogFollower:
     def _lose(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
         """Some of its changes cannot travel: it is read anew, where the same fault stays until it has gone."""
         self._reject(table, fault)
+        self._rest(table)
         self.chunks.void(table)
         self._tables.mark_stale(writer, table, fault.code)
 
@@ -326,6 +365,8 @@ class LogFollower:
 
     def _see(self, source: LogSource) -> None:
         """Not while a chunk waits for its fence: what its own statement did not see is still needed."""
+        if self.chunks.waits_for_fence and self._unseen.rows > UNSEEN_ROWS_MAX:
+            self.chunks.put_off()
         if self.chunks.waits_for_fence or not self._unseen.any:
             return
         now = self._clock()

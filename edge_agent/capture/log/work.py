@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from protocol.errors import Rejected, Transient
+from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
 from ...orders import Orders
 from ...sources.log import LogSource
 from ...sources.source import Source
+from ..index import IndexFiles
 from ..phases import Phase
 from ..reports import Report, TableReport
 from ..rhythm import Task
@@ -46,6 +47,7 @@ class LogWork:
         writer: Callable[[], StreamWriter],
         report: Report,
         orders: Orders,
+        files: IndexFiles,
         clock: Callable[[], float],
     ) -> None:
         self._slug = slug
@@ -56,7 +58,9 @@ class LogWork:
         self._clock = clock
         self._source: Source | None = None
         self._tables: dict[TableName, str] = {}
-        self._follower = LogFollower(slug, settings, writer, orders, self._describe, self._reject, clock)
+        self._follower = LogFollower(
+            slug, settings, writer, orders, files, self._describe, self._reject, clock
+        )
 
     def _describe(self, table: TableName) -> TableSchema:
         assert self._source is not None
@@ -96,7 +100,11 @@ class LogWork:
         if now - self._relieved_at < RELIEVE_SECONDS:
             return
         self._relieved_at = now
-        kept = source.relieve(self._bytes_max)
+        try:
+            kept = source.relieve(self._bytes_max)
+        except Fault:
+            self.forget()
+            raise
         if kept:
             self.forget()
             raise Transient("GC-2059", source=self._slug, bytes=kept, limit=self._bytes_max)
@@ -118,8 +126,8 @@ class LogWork:
         return any(report.phase == Phase.SNAPSHOT for _, report in self._reports())
 
     def _show(self) -> None:
-        for name, report in self._reports():
-            state, facts = self._follower.state_of(name)
+        for name, state, facts in self._follower.states(self._tables):
             if state is not None:
+                report = self._report.tables.setdefault(name, TableReport())
                 report.phase = state.phase
                 report.rows = facts.before if facts.progress is None else facts.progress.rows

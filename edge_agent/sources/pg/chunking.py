@@ -35,10 +35,9 @@ class ChunkSource(SqlSource):
         ((text,),) = reading.fetch(asked.snapshot(int(version)), ())
         return Snapshot.parse(text)
 
-    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
+    def identity(self, table: TableName) -> str | None:
         with self._reading(None) as reading:
-            found = {name: self._identify(reading, name) for name in tables}
-        return {name: identity for name, identity in found.items() if identity is not None}
+            return self._identify(reading, table)
 
     def _identify(self, reading: Reading, table: TableName) -> str | None:
         """None where there is no such table."""

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent.sources.address import read_address
+from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects.postgres import column_of
 from edge_agent.sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, Truncated, Unreadable
@@ -28,7 +28,9 @@ from protocol.names import TableName
 from protocol.schema import TableSchema
 
 ASK_SECONDS = 0.5
-"""How often an idle server is asked where its log stands."""
+"""How often the server is asked where its log stands."""
+BEHIND_SECONDS = 1.0
+"""Whoever has not reached by now where the log stood so long ago has more of it to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class PostgresSource(ChunkSource):
         super().__init__(
             slug, url, keys, statement_seconds_max, timezone, clock, answer_seconds_max=answer_seconds_max
         )
+        if self._dialect.name != "postgresql":
+            raise bad_address(slug, "a source of kind `postgres` begins with postgresql://")
         self._included = included
         self._slot_name = slot
         self._publications = list(publications)
@@ -67,6 +71,9 @@ class PostgresSource(ChunkSource):
         self._relations: dict[int, _Known] = {}
         self._now_carried: set[TableName] = set()
         self._asked_at = 0.0
+        self._stood: tuple[int, int] | None = None
+        """A moment of the server's clock, and where its log stood then, until that has been reached."""
+        self._stood_at = 0.0
         self._told_time = 0
 
     # The log.
@@ -89,7 +96,7 @@ class PostgresSource(ChunkSource):
             raise
         self._log, self._decoder = log, Decoder(self._slug)
         self._relations.clear()
-        self._told_time = 0
+        self._asked_at, self._stood, self._told_time = 0.0, None, 0
         return now
 
     def _compare(self, before: str, now: str, confirmed: int | None, after: int) -> None:
@@ -105,15 +112,26 @@ class PostgresSource(ChunkSource):
         log = self._log
         assert log is not None, "the log is not followed"
         now = self._clock()
-        if now - self._asked_at > ASK_SECONDS:
-            log.ask()
-            self._asked_at = now
+        if not self._asked_at or now - self._asked_at >= ASK_SECONDS:
+            self._ask(log, now)
         gulp = log.read(bytes_max, seconds)
         events: list[Event] = []
-        self._told_time = max(self._told_time, gulp.server_time)
         for one in self._decoder.decode(gulp.messages):
             events += self._event(one)
-        return Gulp(events, gulp.wal_end, self._told_time)
+        if self._stood is not None and gulp.wal_end >= self._stood[1]:
+            self._told_time, self._stood = max(self._told_time, self._stood[0]), None
+        drained = self._stood is None or now - self._stood_at < BEHIND_SECONDS
+        return Gulp(events, gulp.wal_end, self._told_time, drained)
+
+    def _ask(self, log: LogConnection, now: float) -> None:
+        """For a keepalive. Its time is when it was sent, however far behind its sender was: how fresh we are is told
+        from where the log stood at a moment, once that is reached."""
+        if self._stood is None:
+            with self._reading(None) as reading:
+                ((moment, lsn),) = reading.fetch(asked.STANDS, ())
+            self._stood, self._stood_at = (int(moment), int(lsn)), now
+        log.ask()
+        self._asked_at = now
 
     def _event(self, one: said.LogEvent) -> list[Event]:
         match one:
@@ -202,7 +220,8 @@ class PostgresSource(ChunkSource):
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
         carried = self._now_carried = self._carried()
-        return super().identities([name for name in tables if name in carried])
+        found = ((name, self.identity(name)) for name in tables if name in carried)
+        return {name: identity for name, identity in found if identity is not None}
 
     def _carried(self) -> set[TableName]:
         """Tables whose every change the log says, by a key that it carries too; none where no fence could be seen."""
@@ -211,19 +230,15 @@ class PostgresSource(ChunkSource):
             if int(version) < MESSAGES_VERSION_MIN:
                 return set()
             lines = reading.fetch(asked.CARRIED, (self._publications,))
-            database = self._url.database
-            found: set[TableName] = set()
-            for namespace, name, identity, joined, generated in lines:
-                columns = set((joined or "").split("\x1f"))
-                table = TableName(database, namespace, name)
-                if generated or not self._included(table):
-                    continue
-                try:
-                    key = set(self._describe(reading, table)[0].key)
-                except Rejected:
-                    continue
-                if key and (identity == "f" or key == columns):
-                    found.add(table)
+            keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
+        found: set[TableName] = set()
+        for namespace, name, identity, joined, generated in lines:
+            table = TableName(self._url.database, namespace, name)
+            key = keys.get(table)
+            if generated or key is None or not key.columns or not self._included(table):
+                continue
+            if identity == "f" or set(key.columns) == set((joined or "").split("\x1f")):
+                found.add(table)
         return found
 
     # Its end.

@@ -73,10 +73,17 @@ def snapshot(version: int) -> str:
 
 
 RETAINED = """
-SELECT (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0
+    ELSE (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint END
 FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s AND s.restart_lsn IS NOT NULL
 """
 """Bytes of log that the server keeps for a slot."""
+
+STANDS = """
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+    (pg_catalog.pg_current_wal_flush_lsn() - '0/0')::bigint
+"""
+"""A moment, and then where the log stands on the server's disk: what was committed before that moment lies below."""
 
 FENCES = "SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)"
 """A transaction of its own, which is on the server's disk when it ends and waits for no standby: a message outside of

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from edge_agent.capture.facts import facts_of
+from edge_agent.capture.index import IndexFiles
 from edge_agent.capture.log.follow import LogFollower
 from edge_agent.capture.log.position import Position
 from edge_agent.capture.phases import Phase
@@ -125,11 +126,13 @@ class Life:
 
     def start(self) -> None:
         self.orders = Orders(self.directory / "orders.json")
+        self.files = IndexFiles(self.directory / "index")
         self.follower = LogFollower(
             "his",
             ScanSettings(page_rows=2, deletion_rows_min=10_000),
             lambda: StreamWriter(self.spool, STREAM, SEAL, self._wall),
             self.orders,
+            self.files,
             self.log.schema,
             self._rejected,
             lambda: self.time,
