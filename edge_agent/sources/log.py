@@ -129,7 +129,8 @@ class LogLost(Exception):
 @dataclass(frozen=True, slots=True)
 class Gulp:
     """`reached`: everything whose commit record begins below this LSN has come by now, and so has everything that was
-    committed before `time` (the server's clock, microseconds UTC; 0: not known). `drained`: nothing more was there."""
+    committed before `time` (the server's clock, microseconds UTC; 0: not known). `drained`: little
+    more was there, at most of about a second."""
 
     events: Sequence[Event]
     reached: int

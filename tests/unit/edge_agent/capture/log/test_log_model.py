@@ -18,6 +18,7 @@ import pytest
 
 from edge_agent.capture.facts import facts_of
 from edge_agent.capture.index import IndexFiles
+from edge_agent.capture.log import follow
 from edge_agent.capture.log.follow import LogFollower
 from edge_agent.capture.log.position import Position
 from edge_agent.capture.phases import Phase
@@ -26,6 +27,7 @@ from edge_agent.capture.writer import StreamWriter
 from edge_agent.orders import Orders
 from edge_agent.sources.log import XID_BITS
 from edge_agent.sources.memory_log import Key, MemoryLog, Row
+from edge_agent.spool.records import Shard, TableState
 from edge_agent.spool.spool import Spool
 from protocol.canonical import decode
 from protocol.change import MarkKind, Op, Version
@@ -405,3 +407,108 @@ def test_rule_6_a_row_that_moved_behind_the_cursor_is_read_once_more(quiet: Life
 def cursor(one: Life) -> bytes:
     progress = facts_of(one.spool.table(STREAM, VISITS)).progress
     return b"" if progress is None else progress.cursor
+
+
+WIDE = TableName("his", "public", "wide")
+
+
+def wide(one: Life) -> None:
+    """A table of which no row fits an envelope, first in the list."""
+    names = [f"c{i}" for i in range(700)]
+    columns = (Column("id", pa.int64()), *(Column(name, pa.string()) for name in names))
+    noise = random.Random(1)
+    row = (1, *("".join(noise.choices("abcdefghijklmnop", k=4_000)) for _ in names))
+    one.log.create(TableSchema(WIDE, columns, ("id",)), [row])
+    one.standing[WIDE] = Standing()
+    one.included = [WIDE, VISITS]
+
+
+def test_a_table_that_cannot_travel_stops_no_other_and_is_tried_seldom(quiet: Life) -> None:
+    wide(quiet)
+    chunks: Counter[str] = Counter()
+    quiet.log.before = lambda name: chunks.update([name])
+    for _ in range(200):
+        quiet.follower.follow(quiet.log, 0.0)
+        quiet.follower.snapshot(quiet.log, quiet.included)
+        quiet.time += 0.01
+    quiet.read()
+    assert quiet.standing[VISITS].ended == 1
+    assert {fault.code for fault in quiet.faults} == {"GC-2013"}
+    assert len(quiet.faults) <= 3, "two seconds: at once, after one, after three"
+    xid = quiet.log.begin()
+    write(quiet, xid, VISITS, 0, (0, 5, None))
+    commit(quiet, xid)
+    quiet.follower.follow(quiet.log, 0.0)
+    quiet.read()
+    assert quiet.standing[VISITS].rows()[0,] == [0, 5, None]
+
+
+def test_a_table_that_may_not_be_read_is_asked_for_seldom(quiet: Life) -> None:
+    asked: Counter[str] = Counter()
+
+    def refuse(name: str) -> None:
+        asked[name] += 1
+        if name == "chunk":
+            raise Rejected("GC-2003", table="visits", source="his", reason="no permission")
+
+    quiet.log.before = refuse
+    for _ in range(1_000):
+        quiet.follower.follow(quiet.log, 0.0)
+        quiet.follower.snapshot(quiet.log, quiet.included)
+        quiet.time += 0.01
+    assert 2 <= asked["chunk"] <= 5, "ten seconds: at once, after 1, 3, 7"
+    assert {fault.code for fault in quiet.faults} == {"GC-2003"}
+
+
+def test_who_waits_for_a_transaction_to_end_does_not_ask_at_every_turn(quiet: Life) -> None:
+    xid = quiet.log.begin()
+    write(quiet, xid, LABS, 1, (1, 10, "x"))
+    quiet.log.join(LABS)
+    quiet.included = [LABS]
+    asked: Counter[str] = Counter()
+    quiet.log.before = lambda name: asked.update([name])
+    for _ in range(1_000):
+        quiet.follower.follow(quiet.log, 0.0)
+        quiet.follower.snapshot(quiet.log, quiet.included)
+        quiet.time += 0.01
+    assert asked["visible"] <= 10 / follow.WAIT_SECONDS + 1
+
+
+def test_a_chunk_with_too_much_before_its_fence_is_put_off(
+    quiet: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "UNSEEN_ROWS_MAX", 20)
+    quiet.log._rows_at_once = lambda: 7
+    held: list[int] = []
+
+    def flood(name: str) -> None:
+        if name == "fence" and len(held) < 10_000:
+            for number in range(60):
+                xid = quiet.log.begin()
+                quiet.open[xid] = []
+                quiet.log.write(quiet.open[xid], LABS, (number,), (number, number, "x"))
+                commit(quiet, xid)
+        if name == "read":
+            held.append(quiet.follower._unseen.rows)
+
+    quiet.log.join(LABS)
+    quiet.log.before = flood
+    for _ in range(60):
+        quiet.follower.follow(quiet.log, 0.0)
+        quiet.follower.snapshot(quiet.log, quiet.included)
+        quiet.time += 0.5
+    assert max(held) <= 20 + 7, "what is held is bounded"
+    quiet.log.before = lambda name: None
+    work(quiet, 40)
+    assert quiet.standing[VISITS].ended == 1
+
+
+def test_what_an_index_was_kept_of_goes_when_the_log_takes_over(quiet: Life) -> None:
+    writer = StreamWriter(quiet.spool, STREAM, SEAL, lambda: 1)
+    name = quiet.files.write_keyed({b"k": bytes(16)})
+    state = TableState(VISITS, Phase.FOLLOW, schema(VISITS).fingerprint)
+    writer.commit(None, table=state, add_shards=[Shard(b"", b"", name, 9)])
+    work(quiet)
+    assert quiet.standing[VISITS].ended == 1
+    assert not (quiet.directory / "index" / name).exists()
+    assert quiet.spool.shards(STREAM, VISITS) == []
