@@ -26,6 +26,7 @@ from ..batching import Seal
 from ..orders import Orders
 from ..platform import return_memory
 from ..sources.included import is_included
+from ..sources.log import LogSource
 from ..sources.settings import FilesSettings, PostgresSettings, SqlSettings
 from ..sources.source import Source
 from ..spool.records import Scan as ScanRecord
@@ -33,7 +34,7 @@ from ..spool.spool import Spool
 from ..timetable import Timetable
 from .index import IndexFiles
 from .lane import Lane
-from .log.work import LoggedSource, LogWork
+from .log.work import LogWork
 from .metered import Metered
 from .pacing import Pacing
 from .reports import Report
@@ -237,14 +238,14 @@ class Runner:
         """Also of a source that is paused: its server goes on keeping its log for us."""
         try:
             await self._opened()
-            await self._lane.run(log.relieve, cast(LoggedSource, self.source))
+            await self._lane.run(log.relieve, cast(LogSource, self.source))
         except Fault as fault:
             if fault.code == "GC-2059" or self._orders.pause_of(self.slug) is None:
                 raise
 
     async def _follow_log(self, log: LogWork, *, wait: bool, scans: bool) -> bool:
         """Whether there may be more at once. Chunks rest as scans do; the log itself never waits."""
-        source = cast(LoggedSource, self.source)
+        source = cast(LogSource, self.source)
         chunks = scans and self._clock() >= self._log_rests_until
         step = partial(
             log.step, source, wait=wait, snapshots=chunks, floor=self._complete_besides_the_log(log)
@@ -316,7 +317,7 @@ class Runner:
         included, missing = await self._lane.run(self._rounds.go, self._writer(), infos)
         self._all_there = not missing
         if self._log is not None:
-            included = await self._lane.run(self._log.choose, cast(LoggedSource, self.source), included)
+            included = await self._lane.run(self._log.choose, cast(LogSource, self.source), included)
         self._steps.expect(included)
         self._round_due = self._clock() + self._settings.scan_interval_seconds
 

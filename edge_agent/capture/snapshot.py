@@ -14,6 +14,7 @@ from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.schema import TableSchema
 
+from ..batching import GroupBuilder
 from ..spool.records import TableState
 from .facts import Facts, Progress
 from .phases import Event, Phase, after
@@ -76,20 +77,26 @@ def end(writer: StreamWriter, schema: TableSchema, progress: Progress, lasting: 
 
 def drop(writer: StreamWriter, state: TableState) -> None:
     """Say that a table is gone, once a person has confirmed it."""
-    name = state.table
-    mark = MarkHeader(
-        captured=writer.wall(),
-        mark=MarkKind.DROP,
-        table=(name.database, name.schema, name.name),
-        schema_=state.fingerprint.hex(),
-    )
     group = writer.group()
+    say(writer, group, state, MarkKind.DROP)
+    phase = after(Phase(state.phase), Event.DROP)
+    writer.commit(group, table=TableState(state.table, phase, state.fingerprint, {}), drop_all_shards=True)
+
+
+def say(writer: StreamWriter, group: GroupBuilder, state: TableState, kind: MarkKind) -> None:
+    """A mark about a table as it was last captured, with its schema where this epoch has none of it yet."""
+    name = state.table
     content = writer.spool.schema(writer.stream, state.fingerprint)
     if content is not None:
         group.schema(TableSchema.from_bytes(content))
-    group.mark(mark)
-    phase = after(Phase(state.phase), Event.DROP)
-    writer.commit(group, table=TableState(name, phase, state.fingerprint, {}), drop_all_shards=True)
+    group.mark(
+        MarkHeader(
+            captured=writer.wall(),
+            mark=kind,
+            table=(name.database, name.schema, name.name),
+            schema_=state.fingerprint.hex(),
+        )
+    )
 
 
 def _mark(

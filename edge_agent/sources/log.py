@@ -151,6 +151,10 @@ class Chunk:
 class LogSource(Protocol):
     """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read (…)."""
 
+    def describe(self, table: TableName) -> TableSchema:
+        """As `Source.describe`."""
+        ...
+
     def follow(self, after: int, origin: str) -> str:
         """Read the log from where it was confirmed, which must not lie beyond `after`. `origin` is what this gave when
         the log was begun, "" to begin it wherever it stands. Raises LogLost."""

@@ -160,7 +160,7 @@ class MemoryLog:
         """As everything that was committed, visible or not, left them."""
         return dict(self._tables[table].rows)
 
-    def schema(self, table: TableName) -> TableSchema:
+    def describe(self, table: TableName) -> TableSchema:
         return self._tables[table].schema
 
     @property

@@ -7,7 +7,6 @@ interrupted reads it again, from the cursor that the spool has. A table whose de
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from protocol import canonical
@@ -49,7 +48,7 @@ class _Pending:
 
 
 class Chunks:
-    """Of one source. `describe` gives the schema under which a table's log and chunks are read."""
+    """Of one source."""
 
     def __init__(
         self,
@@ -58,7 +57,6 @@ class Chunks:
         unseen: Unseen,
         orders: Orders,
         files: IndexFiles,
-        describe: Callable[[TableName], TableSchema],
         settings: ScanSettings,
     ) -> None:
         self._slug = slug
@@ -66,7 +64,6 @@ class Chunks:
         self._unseen = unseen
         self._orders = orders
         self._files = files
-        self._describe = describe
         self._settings = settings
         self._pending: _Pending | None = None
         self._schemas: dict[TableName, TableSchema] = {}
@@ -146,7 +143,7 @@ class Chunks:
         return None
 
     def _begin(self, writer: StreamWriter, source: LogSource, table: TableName, reason: str) -> None:
-        schema = self._describe(table)
+        schema = source.describe(table)
         identity = source.identity(table)
         if identity is None:
             raise Rejected("GC-2002", table=str(table), source=self._slug)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from protocol import canonical
-from protocol.batch import MarkHeader
 from protocol.change import TIME, MarkKind, Op
 from protocol.errors import Rejected
 from protocol.limits import GROUP_BYTES_MAX
@@ -26,6 +25,7 @@ from ...changes import Changes
 from ...orders import Orders
 from ...sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, LogSource, Truncated, Unreadable
 from ...spool.records import Scan, TableState
+from .. import snapshot
 from ..diff import select
 from ..facts import Facts, facts_of
 from ..index import IndexFiles
@@ -74,7 +74,6 @@ class LogFollower:
         writer: Callable[[], StreamWriter],
         orders: Orders,
         files: IndexFiles,
-        describe: Callable[[TableName], TableSchema],
         reject: Callable[[TableName, Rejected | None], None],
         clock: Callable[[], float],
     ) -> None:
@@ -84,7 +83,7 @@ class LogFollower:
         self._clock = clock
         self._tables = Tables()
         self._unseen = Unseen()
-        self.chunks = Chunks(slug, self._tables, self._unseen, orders, files, describe, settings)
+        self.chunks = Chunks(slug, self._tables, self._unseen, orders, files, settings)
         self._begun = False
         self._open = (0, 0)
         self._reached = 0
@@ -317,17 +316,7 @@ class LogFollower:
         self.chunks.void(table)
         if state.phase == Phase.SNAPSHOT:
             self._tables.mark_stale(writer, table, "truncated")
-        content = writer.spool.schema(writer.stream, state.fingerprint)
-        if content is not None:
-            under.group.schema(TableSchema.from_bytes(content))
-        under.group.mark(
-            MarkHeader(
-                captured=writer.wall(),
-                mark=MarkKind.TRUNCATE,
-                table=(table.database, table.schema, table.name),
-                schema_=state.fingerprint.hex(),
-            )
-        )
+        snapshot.say(writer, under.group, state, MarkKind.TRUNCATE)
         facts = self._tables.facts(writer, table)
         if facts.log is not None:
             self._tables.keep(writer, table, replace(facts, before=0, log=replace(facts.log, identity="")))

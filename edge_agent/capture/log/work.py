@@ -7,15 +7,12 @@ the spool a moment after it was committed; scans of other tables come between tw
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
-from protocol.schema import TableSchema
 
 from ...orders import Orders
 from ...sources.log import LogSource
-from ...sources.source import Source
 from ..index import IndexFiles
 from ..phases import Phase
 from ..reports import Report, TableReport
@@ -26,14 +23,8 @@ from .follow import LogFollower
 
 WAIT_SECONDS = 0.2
 """How long a step waits for the log where nothing else is to be done."""
-
-
 RELIEVE_SECONDS = 10.0
 """How often it is asked how much log the server keeps for us."""
-
-
-class LoggedSource(Source, LogSource, Protocol):
-    """Both: what a kind with a log is."""
 
 
 class LogWork:
@@ -53,18 +44,10 @@ class LogWork:
         self._slug = slug
         self._bytes_max = bytes_max
         self._relieved_at = clock() - RELIEVE_SECONDS
-        self._writer = writer
         self._report = report
         self._clock = clock
-        self._source: Source | None = None
         self._tables: dict[TableName, str] = {}
-        self._follower = LogFollower(
-            slug, settings, writer, orders, files, self._describe, self._reject, clock
-        )
-
-    def _describe(self, table: TableName) -> TableSchema:
-        assert self._source is not None
-        return self._source.describe(table)
+        self._follower = LogFollower(slug, settings, writer, orders, files, self._reject, clock)
 
     def _reject(self, table: TableName, fault: Rejected | None) -> None:
         self._report.tables.setdefault(table, TableReport()).note(Task.SCAN, fault)
@@ -110,11 +93,10 @@ class LogWork:
             raise Transient("GC-2059", source=self._slug, bytes=kept, limit=self._bytes_max)
 
     def step(
-        self, source: LoggedSource, *, wait: bool, snapshots: bool, floor: int | None
+        self, source: LogSource, *, wait: bool, snapshots: bool, floor: int | None
     ) -> tuple[bool, float]:
         """A gulp of the log, and where `snapshots` may go on a piece of one: whether there may be more at once, and how
         many seconds the piece took at the source."""
-        self._source = source
         came = self._follower.follow(source, WAIT_SECONDS if wait else 0.0, floor)
         begun = self._clock()
         read = snapshots and self._follower.snapshot(source, self._tables)

@@ -135,7 +135,6 @@ class Life:
             lambda: StreamWriter(self.spool, STREAM, SEAL, self._wall),
             self.orders,
             self.files,
-            self.log.schema,
             self._rejected,
             lambda: self.time,
         )
