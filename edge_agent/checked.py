@@ -68,11 +68,12 @@ def _show_cost(console: Console, cost: dict[str, Any]) -> None:
 
 def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> None:
     """Of all tables of a source that are captured."""
-    costs = [one["cost"] for one in included if one["cost"] and one["cost"]["scan_seconds"] is not None]
+    scanned = [one["cost"] for one in included if one["way"] != "log"]
+    costs = [cost for cost in scanned if cost and cost["scan_seconds"] is not None]
     if not costs:
         return
     seconds, held = (sum(cost[of] for cost in costs) for of in ("scan_seconds", "index_bytes"))
-    unknown = len(included) - len(costs)
+    unknown = len(scanned) - len(costs)
     rest = f" · 另有 {unknown} 项未知 and {unknown} unknown" if unknown else ""
     console.print(
         f"[bold]{source}[/bold]  {len(costs)} 张表，全部扫描一遍约 tables, all of them about {span(seconds)} · "

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from central_ingest.config import SAMPLE
 from central_ingest.config import Config as CentralConfig
 from edge_agent import sample
 from edge_agent.config import Config as AgentConfig
-from edge_agent.sources.settings import FileRule, FilesSettings, SqlSettings, TableSettings
+from edge_agent.sources.settings import FileRule, SourceSettings, TableSettings
 from protocol.errors import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         kind = field.annotation
         if name == "sources":
-            for settings in (SqlSettings, FilesSettings):
+            for settings in get_args(get_args(SourceSettings)[0]):  # each kind that there is
                 yield from keys_of(settings, "sources.<slug>.")
         elif name == "tables":
             yield from keys_of(TableSettings, f"{prefix}tables.<table>.")
