@@ -18,7 +18,8 @@ from sqlalchemy import URL
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble
 from edge_agent.sources.dialects.plain import PlainEngine, register
-from edge_agent.sources.dialects.postgres import BASE, Postgres
+from edge_agent.sources.dialects.postgres import Postgres
+from edge_agent.sources.dialects.postgres_catalogue import BASE
 from edge_agent.sources.streams import Stream
 from protocol.names import TableName
 from protocol.schema import Column

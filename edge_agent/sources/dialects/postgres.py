@@ -4,20 +4,17 @@ Every value comes as the server's own text, the same that its log would carry, s
 rounded; types without a wire type (numeric without digits, uuid, json, interval, ranges, arrays …) travel as
 that text. A transaction is REPEATABLE READ and READ ONLY and locks the table in ACCESS SHARE before it sees
 anything, for an ALTER between the two would otherwise make it read an emptied table. Row-level security fails
-(`row_security = off`) instead of hiding rows. Partitions are read through their root; views, temporary tables
-and foreign tables (another server's rows, outside our snapshot) are no tables here. A table with inheritance
-children reads as SELECT shows it, children included, and so has no key. Knows no engine and no retry.
+(`row_security = off`) instead of hiding rows. What is a table
+and what its key is `postgres_catalogue` says. Knows no engine and no retry.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Layout
@@ -29,18 +26,12 @@ from edge_agent.sources.dialects.dialect import (
     Fetch,
     TableFacts,
     Trouble,
-    UniqueIndex,
 )
+from edge_agent.sources.dialects.postgres_catalogue import BASE, KIND, tables
 from edge_agent.sources.spelt import spell
 from edge_agent.sources.streams import Stream
 from protocol.names import TableName
-from protocol.schema import DECIMAL_DIGITS_MAX, Column
-
-BASE = "base"
-"""Column metadata: the type beneath a domain."""
-
-KIND = "kind"
-"""Column metadata: `enum` for one."""
+from protocol.schema import Column
 
 VERSION_MIN = 110_000
 """Older servers have neither `relispartition` nor `indnkeyatts`."""
@@ -63,60 +54,6 @@ SELECT set_config('search_path', coalesce(string_agg(DISTINCT quote_ident(n.nspn
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'citext'
 """
 """Operators are looked up by name: without its schema, citext would compare as text, yet sort as citext."""
-
-_TABLES = """
-WITH RECURSIVE base AS (
-    SELECT t.oid, t.typbasetype AS type, t.typtypmod AS modifier
-    FROM pg_catalog.pg_type t WHERE t.typtype = 'd'
-    UNION ALL
-    SELECT b.oid, t.typbasetype, t.typtypmod
-    FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd'
-)
-SELECT current_database(), n.nspname, c.relname, c.reltuples::bigint,
-    c.relkind = 'r' AND c.relhassubclass, a.attname,
-    pg_catalog.format_type(a.atttypid, a.atttypmod),
-    pg_catalog.format_type(b.type, b.modifier), t.typtype, a.attnotnull
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN (
-    SELECT base.* FROM base JOIN pg_catalog.pg_type u ON u.oid = base.type WHERE u.typtype <> 'd'
-) b ON b.oid = a.atttypid
-LEFT JOIN pg_catalog.pg_type t ON t.oid = coalesce(b.type, a.atttypid)
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-"""
-_TABLES_ORDER = " ORDER BY n.nspname, c.relname, a.attnum"
-
-_INDEXES = """
-SELECT n.nspname, c.relname, x.indexrelid::bigint, x.indisprimary, a.attname
-FROM pg_catalog.pg_index x
-JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY k(attnum, place)
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-WHERE x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
-    AND k.place <= x.indnkeyatts AND NOT c.relispartition
-    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-"""
-_INDEXES_ORDER = " ORDER BY n.nspname, c.relname, x.indisprimary DESC, x.indexrelid, k.place"
-_ONE = " AND n.nspname = %s AND c.relname = %s"
-
-_WIRES = {
-    "smallint": pa.int16(),
-    "integer": pa.int32(),
-    "bigint": pa.int64(),
-    "oid": pa.int64(),
-    "boolean": pa.bool_(),
-    "real": pa.float32(),
-    "double precision": pa.float64(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "timestamp without time zone": pa.timestamp("us"),
-    "timestamp with time zone": pa.timestamp("us", tz="UTC"),
-}
-_NUMERIC = re.compile(r"numeric\((\d+),(-?\d+)\)")
-_DIGITS = re.compile(r"\(\d+\)")
 
 _COMPARABLE = frozenset(
     [
@@ -185,15 +122,6 @@ _EVERYWHERE = {
     "58": "the server has an input or output error",
 }
 """By SQLSTATE or its class (PostgreSQL's manual, appendix A)."""
-
-
-def wire_type(spelt: str) -> pa.DataType:
-    """The wire type of a type as format_type spells it; text for whatever has none."""
-    if digits := _NUMERIC.fullmatch(spelt):
-        precision, scale = int(digits[1]), int(digits[2])
-        if precision <= DECIMAL_DIGITS_MAX and 0 <= scale <= precision:
-            return pa.decimal128(precision, scale)
-    return _WIRES.get(_DIGITS.sub("", spelt), pa.string())
 
 
 def refusal(words: str, account: str) -> str | None:
@@ -337,26 +265,7 @@ class Postgres(Dialect):
         return Trouble(f"the statement was refused, SQLSTATE {state}")
 
     def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
-        if table is not None and (table.database is None or table.schema is None):
-            return []
-        only, values = ("", ()) if table is None else (_ONE, (table.schema, table.name))
-        rows = fetch(f"{_TABLES}{only}{_TABLES_ORDER}", values)
-        if table is not None:
-            rows = [row for row in rows if row[0] == table.database]
-        if not rows:
-            return []
-        keys = self._indexes(fetch(f"{_INDEXES}{only}{_INDEXES_ORDER}", values))
-        return [
-            _facts(name, list(lines), keys.get(name[1:], ()))
-            for name, lines in groupby(rows, key=lambda row: tuple(row[:3]))
-        ]
-
-    def _indexes(self, rows: Sequence[Sequence[Any]]) -> dict[tuple[Any, ...], tuple[UniqueIndex, ...]]:
-        found: dict[tuple[Any, ...], list[UniqueIndex]] = {}
-        for (schema, name, _, primary), lines in groupby(rows, key=lambda row: tuple(row[:4])):
-            index = UniqueIndex(tuple(line[4] for line in lines), primary=primary)
-            found.setdefault((schema, name), []).append(index)
-        return {name: tuple(indexes) for name, indexes in found.items()}
+        return tables(fetch, table)
 
     def carrier(self, column: Column) -> Carrier:
         return Carrier.SPELT
@@ -389,24 +298,3 @@ class Postgres(Dialect):
 
     def collated(self, expression: str, collation: str) -> str:
         return f"{expression} COLLATE {self.quote(collation)}"
-
-
-def _facts(
-    name: tuple[Any, ...], lines: Sequence[Sequence[Any]], indexes: tuple[UniqueIndex, ...]
-) -> TableFacts:
-    estimate, has_children = int(lines[0][3]), lines[0][4]
-    return TableFacts(
-        TableName(*name),
-        tuple(column_of(*line[5:9]) for line in lines),
-        frozenset(line[5] for line in lines if line[9]),
-        () if has_children else indexes,
-        None if estimate < 0 else estimate,
-    )
-
-
-def column_of(name: str, spelt: str, base: str | None, kind: str | None) -> Column:
-    """A column by its type's spelling, that of the type beneath its domain, and pg_type.typtype."""
-    meta = {} if base is None else {BASE: base}
-    if kind == "e":
-        meta[KIND] = "enum"
-    return Column(name, wire_type(base or spelt), spelt, meta)

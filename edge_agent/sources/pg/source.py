@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout
-from edge_agent.sources.dialects.postgres import column_of
+from edge_agent.sources.dialects.postgres_catalogue import column_of
 from edge_agent.sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, Truncated, Unreadable
 from edge_agent.sources.pg import events as said
 from edge_agent.sources.pg import statements as asked

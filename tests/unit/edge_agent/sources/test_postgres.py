@@ -17,7 +17,8 @@ from edge_agent.sources.dialects.dialect import (
     select_ties,
     select_whole,
 )
-from edge_agent.sources.dialects.postgres import Postgres, refusal, wire_type
+from edge_agent.sources.dialects.postgres import Postgres, refusal
+from edge_agent.sources.dialects.postgres_catalogue import wire_type
 from protocol.names import TableName
 from protocol.schema import Column
 
