@@ -21,7 +21,8 @@ BATCH_ROWS = 5_000
 
 _SESSION = """
 SET row_security = off; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres';
-SET bytea_output = 'hex'; SET extra_float_digits = 3; SET lc_monetary = 'C'; SET client_encoding = 'UTF8'
+SET bytea_output = 'hex'; SET extra_float_digits = 3; SET lc_monetary = 'C'; SET client_encoding = 'UTF8';
+SET search_path = ''; SET quote_all_identifiers = off
 """
 _TABLES = """
 SELECT current_database(), schemaname, tablename FROM pg_catalog.pg_tables t

@@ -461,7 +461,7 @@ def test_a_connection_cannot_write(server: PostgresServer, database: str, run: C
     connection = dialect.connect(make_url(server.url(database)))
     dialect.prepare(connection, 60.0)
     with pytest.raises(ReadOnlySqlTransaction), connection.cursor() as cursor:
-        cursor.execute("INSERT INTO visit VALUES(1)")
+        cursor.execute("INSERT INTO public.visit VALUES(1)")
     connection.close()
 
 

@@ -197,6 +197,10 @@ class Dialect(ABC):
         """Qualified: SQLite reads a bare "name" that no longer exists as the text 'name'."""
         return f"t.{self.quote(column.name)}"
 
+    def operator(self, column: Column, sign: str) -> str:
+        """`sign` (`=`, `<` …) as it compares the column in its key's own order."""
+        return sign
+
     def compared(self, column: Column) -> str:
         """The column as its key compares it."""
         collation = column.meta.get(COLLATION)
@@ -260,9 +264,9 @@ def _beyond(
     """`key` beyond `values`: `signs` are that of every leading column and that of the last."""
     names = [dialect.compared(c) for c in key]
     if len(names) == 1:
-        return f"{names[0]} {signs[1]} {parameters.add(key[0], values[0])}"
+        return f"{names[0]} {dialect.operator(key[0], signs[1])} {parameters.add(key[0], values[0])}"
     # SQLite uses the index for row values only as long as no collation is spelt out.
-    if dialect.row_values and not any(COLLATION in c.meta for c in key):
+    if dialect.row_values and not any(COLLATION in c.meta or _has_own(dialect, c) for c in key):
         marks = ", ".join(map(parameters.add, key, values))
         return f"({', '.join(names)}) {signs[1]} ({marks})"
     return _expanded(dialect, key, values, signs, parameters)
@@ -277,11 +281,12 @@ def _expanded(
 ) -> str:
     """The same as OR of ANDs; the bound on the first column in front lets any planner use the index."""
     names = [dialect.compared(c) for c in key]
-    lead = f"{names[0]} {signs[0]}= {parameters.add(key[0], values[0])}"
+    signed = dialect.operator(key[0], f"{signs[0]}=")
+    lead = f"{names[0]} {signed} {parameters.add(key[0], values[0])}"
     cases = []
     for last in range(len(names)):
-        sign = signs[1] if last == len(names) - 1 else signs[0]
-        terms = [f"{names[i]} = {parameters.add(key[i], values[i])}" for i in range(last)]
+        sign = dialect.operator(key[last], signs[1] if last == len(names) - 1 else signs[0])
+        terms = [_equals(dialect, key[i], values[i], parameters) for i in range(last)]
         terms.append(f"{names[last]} {sign} {parameters.add(key[last], values[last])}")
         cases.append(f"({' AND '.join(terms)})")
     return f"{lead} AND ({' OR '.join(cases)})"
@@ -343,7 +348,7 @@ def select_present(
 ) -> Statement:
     """The keys, or these columns, of the rows whose keys the database takes to be equal to one of `wanted`."""
     parameters = _Parameters(dialect)
-    if len(key) == 1:
+    if len(key) == 1 and not _has_own(dialect, key[0]):
         marks = ", ".join(parameters.add(key[0], values[0]) for values in wanted)
         condition = f"{dialect.compared(key[0])} IN ({marks})"
     else:
@@ -352,8 +357,17 @@ def select_present(
 
 
 def _equal(dialect: Dialect, key: Sequence[Column], values: Sequence[Any], parameters: _Parameters) -> str:
-    terms = (f"{dialect.compared(c)} = {parameters.add(c, v)}" for c, v in zip(key, values, strict=True))
+    terms = (_equals(dialect, column, value, parameters) for column, value in zip(key, values, strict=True))
     return f"({' AND '.join(terms)})"
+
+
+def _equals(dialect: Dialect, column: Column, value: Any, parameters: _Parameters) -> str:
+    return f"{dialect.compared(column)} {dialect.operator(column, '=')} {parameters.add(column, value)}"
+
+
+def _has_own(dialect: Dialect, column: Column) -> bool:
+    """Whether the column is compared by operators of its own, which neither row values nor IN know."""
+    return dialect.operator(column, "=") != "="
 
 
 def select_null_key(dialect: Dialect, table: TableName, key: Sequence[Column]) -> str:

@@ -46,14 +46,15 @@ SET IntervalStyle = 'postgres';
 SET bytea_output = 'hex';
 SET extra_float_digits = 3;
 SET lc_monetary = 'C';
+SET search_path = '';
+SET quote_all_identifiers = off;
 """
-"""Of whoever reads values, by SELECT, COPY or the log: they are then spelt alike."""
+"""Of whoever reads values, by SELECT, COPY or the log: they are then spelt alike, whatever was set for the account or
+the database. All settings that change how a value is spelt are here, the last two where it names a table or a type."""
 
-_SEARCH_PATH = """
-SELECT set_config('search_path', coalesce(string_agg(DISTINCT quote_ident(n.nspname), ', '), ''), false)
-FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE t.typname = 'citext'
-"""
-"""Operators are looked up by name: without its schema, citext would compare as text, yet sort as citext."""
+_CITEXT = re.compile(r"(.+)\.citext")
+"""The extension's type, whose operators stand beside it: by their bare names it would compare as text, yet sort as
+citext."""
 
 _COMPARABLE = frozenset(
     [
@@ -201,7 +202,6 @@ class Postgres(Dialect):
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
             cursor.execute(f"{SESSION}SET statement_timeout = {round(seconds * 1_000)}")
-            cursor.execute(_SEARCH_PATH)
             cursor.execute("SELECT oid FROM pg_catalog.pg_type")
             self._types = [oid for (oid,) in cursor.fetchall()]
         # psycopg2 itself opens such a transaction before the first statement.
@@ -273,12 +273,18 @@ class Postgres(Dialect):
     def comparable(self, column: Column) -> bool:
         spelt = column.meta.get(BASE, column.source_type)
         # char(n) is padded to n, so equal values are spelt alike; without n they are not padded.
-        if column.meta.get(KIND) == "enum" or spelt.startswith("character("):
+        if column.meta.get(KIND) == "enum" or spelt.startswith("character(") or _CITEXT.fullmatch(spelt):
             return True
         return re.sub(r"\([^)]*\)", "", spelt) in _COMPARABLE
 
     def quote(self, name: str) -> str:
         return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+    def operator(self, column: Column, sign: str) -> str:
+        citext = _CITEXT.fullmatch(column.meta.get(BASE, column.source_type))
+        if citext is None or column.meta.get(KIND) == "enum":
+            return sign
+        return f"OPERATOR({citext[1].replace('%', '%%')}.{sign})"
 
     def placeholder(self, position: int) -> str:
         return "%s"

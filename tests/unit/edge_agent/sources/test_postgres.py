@@ -66,6 +66,31 @@ def test_the_other_statements() -> None:
     assert DIALECT.holding(VISIT) == 'LOCK TABLE "public"."vi""sit 100%" IN ACCESS SHARE MODE'
 
 
+CODE = Column("code", pa.string(), '"Ext 100%".citext')
+WARD = Column("ward", pa.string(), "public.code", {"base": "public.citext"})
+
+
+def test_a_key_of_citext_is_compared_by_the_operators_that_stand_beside_the_type() -> None:
+    """By bare names it would be compared as text: no place for such operators is searched."""
+    table = 'FROM "public"."vi""sit 100%%" AS t'
+    assert select_page(DIALECT, VISIT, [CODE], [CODE], ["a"], [], 9) == (
+        f'SELECT t."code" {table} WHERE t."code" OPERATOR("Ext 100%%".>) %s ORDER BY t."code" LIMIT 9',
+        ("a",),
+    )
+    assert select_page(DIALECT, VISIT, [ID], [WARD, ID], ["a", 1], [], 9) == (
+        f'SELECT t."id" {table} WHERE t."ward" OPERATOR(public.>=) %s AND ((t."ward" OPERATOR(public.>) %s) OR '
+        '(t."ward" OPERATOR(public.=) %s AND t."id" > %s)) ORDER BY t."ward", t."id" LIMIT 9',
+        ("a", "a", "a", "1"),
+    )
+    assert select_present(DIALECT, VISIT, [CODE], [["a"], ["b"]]) == (
+        f'SELECT t."code" {table} WHERE (t."code" OPERATOR("Ext 100%%".=) %s)'
+        ' OR (t."code" OPERATOR("Ext 100%%".=) %s)',
+        ("a", "b"),
+    )
+    assert DIALECT.comparable(WARD)
+    assert not DIALECT.comparable(Column("codes", pa.string(), "public.citext[]"))
+
+
 @pytest.mark.parametrize(
     ("spelt", "wire"),
     [
