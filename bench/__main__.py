@@ -1,6 +1,6 @@
 """`python -m bench [NAME …]`: run benches, print their tables as markdown, and write them into a page where asked.
 
-Without names all of them run, in about 20 minutes. A bench whose server or generator is missing is left out by
+Without names all of them run, in about 35 minutes. A bench whose server or generator is missing is left out by
 name, as is a rival that cannot be installed: nothing is invented.
 """
 
@@ -15,22 +15,31 @@ from pathlib import Path
 
 from . import duty, landed, latency, report, rest, rivals, sql
 from .databases import KINDS, Missing
+from .pg import fresh, log, snapshot
+from .pg import report as pg_report
+
+ROWS, DUTY_ROWS = 1_000_000, 200_000
+VISITS, CHANGES = 2_000_000, 1_000_000
+"""Of a PostgreSQL by its log: rows of the snapshot, changes of each kind; the whole run ends within 35 minutes."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. `seconds` is how long latency and rest are watched."""
+    """How much is done. `seconds` is how long latency and rest are watched; `visits` and `changes` are those of a
+    PostgreSQL by its log."""
 
     rows: int
     rounds: int
     seconds: float
     duty_rows: int
+    visits: int
+    changes: int
     duty_shares: tuple[float, ...] = (0.1, 0.3)
     databases: tuple[str, ...] = tuple(KINDS)
     rivals: bool = True
 
 
-QUICK = Size(2_000, 1, 1.0, 2_000, (0.5,), ("sqlite",), rivals=False)
+QUICK = Size(2_000, 1, 1.0, 2_000, 2_000, 2_000, (0.5,), ("sqlite",), rivals=False)
 """Whether the benches still run at all; their figures mean nothing."""
 
 
@@ -61,12 +70,28 @@ def _duty(size: Size) -> str:
     return report.duty(duty.run(size.duty_rows, size.duty_shares, size.seconds))
 
 
+def _pg_snapshot(size: Size) -> str:
+    python = rivals.install()[0] if size.rivals else None
+    return pg_report.snapshot(snapshot.run(size.visits, max(1, size.rounds - 1), python))
+
+
+def _pg_log(size: Size) -> str:
+    return pg_report.log(log.run(size.changes, max(1, size.rounds - 1)))
+
+
+def _pg_fresh(size: Size) -> str:
+    return pg_report.fresh(fresh.run(size.seconds / 2))
+
+
 BENCHES: dict[str, Callable[[Size], str]] = {
     "landed": _landed,
     "latency": _latency,
     "sql": _sql,
     "rest": _rest,
     "duty": _duty,
+    "pg-snapshot": _pg_snapshot,
+    "pg-log": _pg_log,
+    "pg-fresh": _pg_fresh,
 }
 
 
@@ -90,7 +115,11 @@ def run(names: list[str], size: Size) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument(
+        "--rows",
+        type=int,
+        help=f"of every bench; left out: {ROWS:,}, and of a PostgreSQL by its log {VISITS:,}, or {CHANGES:,} changes",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="how long rest is watched; latency half of it"
@@ -104,7 +133,15 @@ def main() -> int:
     if unknown := set(said.names) - set(BENCHES):
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
     chosen = tuple(said.database or KINDS)
-    size = QUICK if said.quick else Size(said.rows, said.rounds, said.seconds, 200_000, databases=chosen)
+    rows = (
+        said.rows or ROWS,
+        said.rounds,
+        said.seconds,
+        DUTY_ROWS,
+        said.rows or VISITS,
+        said.rows or CHANGES,
+    )
+    size = QUICK if said.quick else Size(*rows, databases=chosen)
     figures = run(said.names or list(BENCHES), size)
     if said.write:
         report.write(said.write, figures)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import databases
-from tests.databases import PASSWORD, Database
+from tests.databases import PASSWORD, Database, PostgresServer
 
 from . import visits
 
@@ -46,24 +46,21 @@ def sqlite(root: Path, rows: int) -> Iterator[Made]:
 
 @contextlib.contextmanager
 def postgres(_root: Path, rows: int) -> Iterator[Made]:
-    server = _server(databases.postgres, ("postgres", "/usr/lib/postgresql"))
-    script, program = _generator("gen_pg.sql"), _program("psql")
+    server = postgres_server(databases.postgres)
     with server.database() as name:
-        options = ["-h", "127.0.0.1", "-p", str(server.port), "-U", "administrator", "-d", name]
-        command = [program, *options, "-q", "-v", "ON_ERROR_STOP=1", "-v", f"n={rows}", "-f", str(script)]
-        _run(command, {"PGPASSWORD": PASSWORD})
+        fill_postgres(server, name, visits.TABLE, rows)
         url = server.url(name)
         yield Made("PostgreSQL", url, url.replace("postgresql:", "postgresql+psycopg2:"), server, name)
 
 
 @contextlib.contextmanager
 def mariadb(_root: Path, rows: int) -> Iterator[Made]:
-    server = _server(databases.mariadb, ("mariadbd", "/usr/sbin/mariadbd"))
-    script, program = _generator("gen_mysql.sql"), _program("mariadb")
+    _server(("mariadbd", "/usr/sbin/mariadbd"))
+    server, script, client = databases.mariadb(), generator("gen_mysql.sql"), program("mariadb")
     with server.database() as name:
         options = ["-h", "127.0.0.1", "-P", str(server.port), "-u", "administrator", name]
         text = f"SET @n={rows};\n".encode() + script.read_bytes()
-        _run([program, *options], {"MYSQL_PWD": PASSWORD}, text)
+        _run([client, *options], {"MYSQL_PWD": PASSWORD}, text)
         url = server.url(name)
         yield Made("MariaDB", url, url.replace("mysql:", "mysql+pymysql:"), server, name)
 
@@ -75,20 +72,37 @@ KINDS: dict[str, Callable[[Path, int], contextlib.AbstractContextManager[Made]]]
 }
 
 
-def _server(start: Callable[[], Database], where: tuple[str, str]) -> Database:
-    program, place = where
-    if shutil.which(program) is None and not Path(place).exists():
-        raise Missing(f"{program} is not installed")
+def postgres_server(start: Callable[[], PostgresServer]) -> PostgresServer:
+    _server(("postgres", "/usr/lib/postgresql"))
     return start()
 
 
-def _generator(name: str) -> Path:
+def fill_postgres(server: PostgresServer, database: str, table: str, rows: int) -> None:
+    """Make the table. Raises Missing."""
+    script, login = generator("gen_pg.sql"), postgres_login(server, database)
+    values = ["-v", "ON_ERROR_STOP=1", "-v", f"n={rows}", "-v", f"t={table}"]
+    _run([program("psql"), *login, "-q", *values, "-f", str(script)], {"PGPASSWORD": PASSWORD})
+
+
+def postgres_login(server: PostgresServer, database: str) -> list[str]:
+    """As PostgreSQL's own programs take it; the password stands in PGPASSWORD."""
+    return ["-h", "127.0.0.1", "-p", str(server.port), "-U", "administrator", "-d", database]
+
+
+def _server(where: tuple[str, str]) -> None:
+    """Raises Missing where it is not installed."""
+    name, place = where
+    if shutil.which(name) is None and not Path(place).exists():
+        raise Missing(f"{name} is not installed")
+
+
+def generator(name: str) -> Path:
     if not (path := GENERATORS / name).exists():
         raise Missing(f"the generator {name} is not beside the repository")
     return path
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     if (path := shutil.which(name)) is None:
         raise Missing(f"{name} is not installed")
     return path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class DeltaLog:
@@ -18,6 +19,8 @@ class DeltaLog:
         self._log: Path | None = None
         self._next = 0
         self.rows = 0
+        self.files: list[Path] = []
+        """In the order of the entries that added them."""
         self.last_seq = 0
         """The highest `_gc_seq` that a file of ours holds."""
 
@@ -41,6 +44,8 @@ class DeltaLog:
 
     def _take(self, add: dict[str, str] | None) -> None:
         if add is not None:
+            assert self._log is not None
+            self.files.append(self._log.parent / unquote(add["path"]))
             stats = json.loads(add["stats"])
             self.rows += stats["numRecords"]
             self.last_seq = max(self.last_seq, stats["maxValues"].get("_gc_seq", 0))

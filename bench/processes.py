@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 MIB = 1024 * 1024
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,42 @@ def usage_of(pid: int) -> Usage:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
     return Usage(ticks / _TICKS, _status_kib(pid, "VmHWM") * 1024)
+
+
+def cpu_of_server(pid: int) -> Usage:
+    """The CPU of a process and of those that it started, ended ones too. What a server's processes hold they share, so
+    their peaks say nothing: 0."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    found = [usage_of(pid).cpu_seconds]
+    for child in children:
+        with contextlib.suppress(OSError):  # it has ended by now, and counts with the first
+            found.append(usage_of(int(child)).cpu_seconds)
+    return Usage(sum(found), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that ran to its end."""
+
+    code: int
+    seconds: float
+    usage: Usage
+
+
+def run_to_end(command: Sequence[str], output: BinaryIO | int, environment: Mapping[str, str]) -> Ended:
+    """`output` takes what it says on both of its streams."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    peak = 0
+    while True:
+        with contextlib.suppress(OSError):
+            peak = max(peak, usage_of(process.pid).peak_bytes)
+        pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            cpu = used.ru_utime + used.ru_stime
+            return Ended(process.returncode, time.monotonic() - began, Usage(cpu, peak))
+        time.sleep(_POLL_SECONDS)
 
 
 def resident_bytes(pid: int) -> int:

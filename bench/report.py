@@ -14,7 +14,8 @@ from pathlib import Path
 from .duty import Duty
 from .landed import Run
 from .latency import Latency, percentile
-from .processes import MIB, Usage
+from .markdown import cpu, header, judged, peak, peaks, row
+from .processes import MIB
 from .rest import Rest
 from .sql import Figures
 
@@ -44,68 +45,68 @@ def head(rows: int, rounds: int, rivals: str) -> str:
 
 def landed(found: Iterable[tuple[str, str, list[Run]]]) -> str:
     lines = ["### Prepared batches → landed", ""]
-    lines += _header("placement", "who", "rows/s", "ratio", "CPU s per 1 M rows", "peak MiB")
+    lines += header("placement", "who", "rows/s", "ratio", "CPU s per 1 M rows", "peak MiB")
     by_place: dict[str, float] = {}
     for placement, who, runs in found:
         rate = statistics.median(run.rate for run in runs)
         ratio = "1" if who == "ours" else f"{rate / by_place[placement]:.2f}"
         by_place.setdefault(placement, rate)
-        lines.append(_row(placement, who, f"{rate:,.0f}", ratio, _cpu(runs), _peaks(runs)))
+        lines.append(row(placement, who, f"{rate:,.0f}", ratio, cpu(runs), peaks(runs)))
         if placement == "one core" and who == "ours":
-            goal = _goal(f"{LANDED_GOAL:,} rows/s on one core", rate >= LANDED_GOAL, f"{rate:,.0f} rows/s")
+            goal = judged(f"{LANDED_GOAL:,} rows/s on one core", rate >= LANDED_GOAL, f"{rate:,.0f} rows/s")
     return "\n".join([*lines, "", goal])
 
 
 def latency(found: Latency) -> str:
     lines = [f"### Latency at {found.rows / found.seconds:,.0f} rows/s", ""]
-    lines += _header("from a change to", "p50 ms", "p99 ms", "most ms")
+    lines += header("from a change to", "p50 ms", "p99 ms", "most ms")
     for what, values in (("receipted", found.receipted), ("queryable", found.queryable)):
         ends = (percentile(values, 0.5), percentile(values, 0.99), max(values))
-        lines.append(_row(what, *(f"{1000 * value:.0f}" for value in ends)))
+        lines.append(row(what, *(f"{1000 * value:.0f}" for value in ends)))
     shares = ", ".join(
         f"{name} {100 * use.cpu_seconds / found.seconds:.0f} %" for name, use in found.usages.items()
     )
     receipted, queryable = percentile(found.receipted, 0.5), percentile(found.queryable, 0.5)
     goals = [
-        _goal("receipted p50 under 100 ms", receipted < RECEIPTED_GOAL, f"{1000 * receipted:.0f} ms"),
-        _goal("queryable p50 under 300 ms", queryable < QUERYABLE_GOAL, f"{1000 * queryable:.0f} ms"),
+        judged("receipted p50 under 100 ms", receipted < RECEIPTED_GOAL, f"{1000 * receipted:.0f} ms"),
+        judged("queryable p50 under 300 ms", queryable < QUERYABLE_GOAL, f"{1000 * queryable:.0f} ms"),
     ]
     return "\n".join([*lines, "", f"Share of a core: {shares}.", "", *goals])
 
 
 def sql(found: Sequence[Figures]) -> str:
     lines = ["### SQL source → landed (ours), → Parquet (dlt)", ""]
-    lines += _header("database", "who", "rows", "rows/s", "ours is", "CPU s per 1 M rows", "peak MiB")
+    lines += header("database", "who", "rows", "rows/s", "ours is", "CPU s per 1 M rows", "peak MiB")
     goals = []
     for one in found:
         rate = statistics.median(run.rate for run in one.ours)
         rows = f"{one.ours[0].rows:,}"
-        lines.append(_row(one.database, "ours", rows, f"{rate:,.0f}", "", _cpu(one.ours), _peaks(one.ours)))
+        lines.append(row(one.database, "ours", rows, f"{rate:,.0f}", "", cpu(one.ours), peaks(one.ours)))
         for backend, runs in one.dlt.items():
             theirs = statistics.median(run.rate for run in runs)
             cells = (
                 f"{runs[0].rows:,}",
                 f"{theirs:,.0f}",
                 f"{rate / theirs:.1f} ×",
-                _cpu(runs),
-                _peaks(runs),
+                cpu(runs),
+                peaks(runs),
             )
-            lines.append(_row(one.database, f"dlt, {backend}", *cells))
+            lines.append(row(one.database, f"dlt, {backend}", *cells))
         goals += _sql_goals(one, rate)
     return "\n".join([*lines, "", *goals])
 
 
 def _sql_goals(one: Figures, rate: float) -> list[str]:
-    agent = _peak(one.ours, "agent")
-    goals = [_goal(f"{one.database}: agent under {AGENT_GOAL} MiB", agent < AGENT_GOAL, f"{agent:.0f} MiB")]
+    agent = peak(one.ours, "agent")
+    goals = [judged(f"{one.database}: agent under {AGENT_GOAL} MiB", agent < AGENT_GOAL, f"{agent:.0f} MiB")]
     if theirs := one.dlt.get("pyarrow"):
         speed = rate / statistics.median(run.rate for run in theirs)
-        share = agent / _peak(theirs, "dlt")
+        share = agent / peak(theirs, "dlt")
         goals += [
-            _goal(
+            judged(
                 f"{one.database}: three times dlt's pyarrow backend", speed >= SPEED_GOAL, f"{speed:.1f} ×"
             ),
-            _goal(f"{one.database}: in a quarter of its memory", share <= MEMORY_GOAL, f"{share:.2f}"),
+            judged(f"{one.database}: in a quarter of its memory", share <= MEMORY_GOAL, f"{share:.2f}"),
         ]
     return goals
 
@@ -113,9 +114,9 @@ def _sql_goals(one: Figures, rate: float) -> list[str]:
 def rest(found: Rest) -> str:
     held = found.resident_bytes / MIB
     lines = [f"### The agent at rest, {found.seconds:.0f} s", ""]
-    lines += _header("resident MiB", "peak MiB", "share of a core", "`status` answers in")
+    lines += header("resident MiB", "peak MiB", "share of a core", "`status` answers in")
     lines.append(
-        _row(
+        row(
             f"{held:.0f}",
             f"{found.peak_bytes / MIB:.0f}",
             f"{100 * found.cpu_share:.1f} %",
@@ -123,17 +124,17 @@ def rest(found: Rest) -> str:
         )
     )
     goals = [
-        _goal(f"under {REST_GOAL} MiB at rest", held < REST_GOAL, f"{held:.0f} MiB"),
-        _goal("1 % of a core", found.cpu_share <= REST_CPU_GOAL, f"{100 * found.cpu_share:.1f} %"),
+        judged(f"under {REST_GOAL} MiB at rest", held < REST_GOAL, f"{held:.0f} MiB"),
+        judged("1 % of a core", found.cpu_share <= REST_CPU_GOAL, f"{100 * found.cpu_share:.1f} %"),
     ]
     return "\n".join([*lines, "", *goals])
 
 
 def duty(found: Sequence[Duty]) -> str:
     lines = ["### Share of time that statements run, as PostgreSQL counts it, and rows a second", ""]
-    lines += _header("`duty_share_max`", "measured", "`rows_per_second_max`", "rows/s")
+    lines += header("`duty_share_max`", "measured", "`rows_per_second_max`", "rows/s")
     lines += [
-        _row(
+        row(
             f"{one.allowed:.2f}",
             f"{one.active_share:.3f}",
             f"{one.rows_allowed:,}" if one.rows_allowed else "none",
@@ -142,11 +143,11 @@ def duty(found: Sequence[Duty]) -> str:
         for one in found
     ]
     goals = [
-        _goal(f"at most {one.allowed:.2f}", one.active_share <= one.allowed, f"{one.active_share:.3f}")
+        judged(f"at most {one.allowed:.2f}", one.active_share <= one.allowed, f"{one.active_share:.3f}")
         for one in found
     ]
     goals += [
-        _goal(
+        judged(
             f"at most {one.rows_allowed:,} rows/s",
             one.rows_per_second <= one.rows_allowed,
             f"{one.rows_per_second:,.0f}",
@@ -165,42 +166,6 @@ def write(page: Path, figures: str) -> None:
     if not (found and also_found):
         raise ValueError(f"{page} has no lines {BEGIN} and {END}")
     page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
-
-
-def _header(*names: str) -> list[str]:
-    return [_row(*names), "|" + "---|" * len(names)]
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _goal(text: str, met: bool, measured: str) -> str:
-    return f"- {'met' if met else '**not met**'}: {text} ({measured})"
-
-
-def _cpu(runs: Sequence[Run]) -> str:
-    names = runs[0].usages
-    parts = {name: statistics.median(run.cpu_per_million(name) for run in runs) for name in names}
-    if len(parts) == 1:
-        return f"{next(iter(parts.values())):.1f}"
-    each = ", ".join(f"{name} {value:.1f}" for name, value in parts.items())
-    return f"{sum(parts.values()):.1f} ({each})"
-
-
-def _peaks(runs: Sequence[Run]) -> str:
-    if len(runs[0].usages) == 1:
-        return f"{_peak(runs, next(iter(runs[0].usages))):.0f}"
-    return ", ".join(f"{name} {_peak(runs, name):.0f}" for name in runs[0].usages)
-
-
-def _peak(runs: Sequence[Run], name: str) -> float:
-    """MiB; the median, as everything."""
-
-    def held(usage: Usage) -> float:
-        return usage.peak_bytes / MIB
-
-    return statistics.median(held(run.usages[name]) for run in runs)
 
 
 def _processor() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -23,12 +24,14 @@ from .processes import Usage, pinned, usage_of
 
 _CERTIFICATES = Path(__file__).parents[1] / "deploy" / "broker" / "certificates.sh"
 _POLL_SECONDS = 0.005
+Setting = str | float | list[str]
 
 
 class Site(Stage):
     """Set up below `root` for one source `his` at `url`; nothing runs at the source before `start_agent`."""
 
-    def __init__(self, root: Path, cores: set[int] | None = None) -> None:
+    def __init__(self, root: Path, loop: asyncio.AbstractEventLoop, cores: set[int] | None = None) -> None:
+        self._loop = loop
         self.port = free_port()
         super().__init__(root, self.port)
         self._cores = cores
@@ -43,7 +46,7 @@ class Site(Stage):
     def spool(self) -> Path:
         return self.root / "edge" / "spool" / "spool.sqlite"
 
-    async def set_up_all(self, url: str, **settings: str | float) -> None:
+    async def set_up_all(self, url: str, **settings: Setting) -> None:
         """Up to the moment when the agent may run; `settings` stand in the source's section."""
         await asyncio.to_thread(self._set_up_centre)
         await self._broker.start()
@@ -69,7 +72,7 @@ class Site(Stage):
         )
         self.central("broker-config", "--output", str(self._etc))
 
-    def _set_up_agent(self, url: str, settings: dict[str, str | float]) -> None:
+    def _set_up_agent(self, url: str, settings: dict[str, Setting]) -> None:
         state = ["--state-dir", str(self.root / "edge")]
         said = self.agent("init", *state, "--source", "his", "--url", url, "--include", "*")
         (agent,) = re.findall(r"\b[0-9a-f]{32}\b", said)
@@ -89,14 +92,13 @@ class Site(Stage):
         subprocess.run(["sh", str(_CERTIFICATES), *arguments], check=True, cwd=folder, capture_output=True)
 
     @staticmethod
-    def _fill_in(config: Path, section: str, **values: str | float | Path) -> None:
-        """Keys below the heading of a section, where the sample has them as comments."""
-        lines = "".join(
-            f"{key} = {value}\n" if isinstance(value, int | float) else f'{key} = "{value}"\n'
-            for key, value in values.items()
-        )
-        text = config.read_text("utf-8")
-        config.write_text(text.replace(f"[{section}]\n", f"[{section}]\n{lines}"), "utf-8")
+    def _fill_in(config: Path, section: str, **values: Setting | Path) -> None:
+        """Keys of a section, in place of those that stand there."""
+        before, heading, rest = config.read_text("utf-8").partition(f"[{section}]\n")
+        body, mark, after = rest.partition("\n[")
+        kept = [line for line in body.split("\n") if line.partition(" =")[0] not in values]
+        given = [f"{key} = {_toml(value)}" for key, value in values.items()]
+        config.write_text("".join((before, heading, "\n".join([*given, *kept]), mark, after)), "utf-8")
 
     def start_centre(self) -> None:
         self._start("centre", "central-ingest", "run", "--config", str(self.centre_config))
@@ -123,7 +125,13 @@ class Site(Stage):
 
     def usages(self) -> dict[str, Usage]:
         """Of everything that runs now."""
-        return {name: usage_of(self.pid(name)) for name in [*self._processes, "broker"]}
+        broker = [] if self._broker._process is None else ["broker"]
+        return {name: usage_of(self.pid(name)) for name in [*self._processes, *broker]}
+
+    def end_link(self) -> None:
+        """Nothing travels any more: broker and centre have gone."""
+        self.stop("centre")
+        self._loop.run_until_complete(self._broker.kill())
 
     async def end(self) -> None:
         await asyncio.to_thread(self.close)
@@ -145,11 +153,16 @@ class Site(Stage):
         return time.monotonic()
 
 
+def _toml(value: Setting | Path) -> str:
+    """JSON is TOML in these."""
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+
+
 @contextlib.contextmanager
-def site(root: Path, url: str, cores: set[int] | None = None, **settings: str | float) -> Iterator[Site]:
+def site(root: Path, url: str, cores: set[int] | None = None, **settings: Setting) -> Iterator[Site]:
     """A site whose agent may be started; everything ends with the block."""
     loop = asyncio.new_event_loop()
-    one = Site(root, cores)
+    one = Site(root, loop, cores)
     try:
         loop.run_until_complete(one.set_up_all(url, **settings))
         yield one

@@ -7,8 +7,6 @@ backend is slow, so it reads fewer rows.
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,16 +17,16 @@ from . import databases, visits
 from .databases import Made, Missing
 from .delta_log import DeltaLog
 from .landed import Run
-from .processes import usage_of
+from .processes import run_to_end
 from .rivals import environment
-from .site import site
+from .site import Setting, site
 
 SECONDS_MAX = 900.0
 MARKS = 2
 """A snapshot's begin and end, which land as a row each."""
 DLT_ROWS_MAX = {"pyarrow": 0, "sqlalchemy": 100_000}
+"""0: all."""
 _DLT = Path(__file__).parent / "rivals" / "dlt_parquet.py"
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,11 @@ def run(kind: str, rows: int, rounds: int, rival: Path | None) -> Figures:
         return figures
 
 
-def ours(made: Made, rows: int) -> Run:
+def ours(made: Made, rows: int, **settings: Setting) -> Run:
+    """`settings` of the source besides."""
     with (
         TemporaryDirectory(prefix="guicang-bench-") as folder,
-        site(Path(folder), made.url, duty_share_max=1.0) as one,
+        site(Path(folder), made.url, None, duty_share_max=1.0, **settings) as one,
     ):
         log = DeltaLog(one.lake, "outpatient")
         before = one.usages()
@@ -73,21 +72,14 @@ def ours(made: Made, rows: int) -> Run:
 
 def dlt(python: Path, made: Made, backend: str, rows: int) -> Run:
     with TemporaryDirectory(prefix="guicang-bench-") as folder:
-        bound = str(rows if DLT_ROWS_MAX[backend] else 0)
+        bound = str(rows if DLT_ROWS_MAX.get(backend) else 0)
         command = [str(python), str(_DLT), made.rival_url, visits.TABLE, backend, folder, bound]
-        with (Path(folder) / "log").open("ab") as log:
-            began = time.monotonic()
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(Path(folder)))
-            usage = usage_of(process.pid)
-            while process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    usage = usage_of(process.pid)
-                time.sleep(_POLL_SECONDS)
-            seconds = time.monotonic() - began
-        said = (Path(folder) / "log").read_text("utf-8", "replace")
-        if process.returncode or not any(_parquet(Path(folder))):
-            raise RuntimeError(f"dlt ({backend}): {said[-2_000:]}")
-        return Run(rows, seconds, {"dlt": usage})
+        log = Path(folder) / "log"
+        with log.open("ab") as output:
+            ended = run_to_end(command, output, environment(Path(folder)))
+        if ended.code or not any(_parquet(Path(folder))):
+            raise RuntimeError(f"dlt ({backend}): {log.read_text('utf-8', 'replace')[-2_000:]}")
+        return Run(rows, ended.seconds, {"dlt": ended.usage})
 
 
 def _parquet(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """What a user would write or install instead; each runs as processes of its own.
 
-dlt lives in `.venv-bench`, an environment of its own, so that nothing of it comes into ours.
+dlt and what else is compared with live in `.venv-bench`, an environment of its own: nothing of it comes into ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WANTED = _ROOT / "bench" / "requirements.txt"
 
 
 def install() -> tuple[Path | None, str]:
-    """The Python that has dlt, installed now where it is missing; or None and why it is not there."""
+    """The Python that has them, installed now where it is missing; or None and why it is not there."""
     python, mark = _HOME / "bin" / "python", _HOME / "installed.txt"
     wanted = _WANTED.read_text("utf-8")
     if mark.exists() and mark.read_text("utf-8") == wanted:
@@ -29,7 +29,7 @@ def install() -> tuple[Path | None, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            return None, f"dlt could not be installed ({reason})"
+            return None, f"what we compare with could not be installed ({reason})"
     mark.write_text(wanted, "utf-8")
     return python, ""
 
@@ -38,7 +38,8 @@ def versions(python: Path) -> str:
     """Of what is compared with."""
     code = (
         "import importlib.metadata as m\n"
-        "print(*(f'{n} {m.version(n)}' for n in ('dlt', 'pyarrow', 'sqlalchemy')), sep=', ')"
+        "print(*(f'{n} {m.version(n)}' for n in ('dlt', 'pyarrow', 'sqlalchemy', "
+        "'connectorx', 'adbc-driver-postgresql')), sep=', ')"
     )
     return subprocess.run(
         [str(python), "-c", code], capture_output=True, text=True, check=True

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench import latency, report, visits
+from bench.databases import GENERATORS
 from bench.delta_log import DeltaLog
 from bench.landed import Run
-from bench.processes import Usage, usage_of
-from tests.servers import require_server
+from bench.pg import fresh, log, snapshot
+from bench.pg import report as pg_report
+from bench.processes import Usage, cpu_of_server, run_to_end, usage_of
+from tests.databases import logical_postgres
+from tests.servers import require_dataset, require_server
 
 
 def test_a_bench_runs_to_its_table() -> None:
@@ -23,6 +29,19 @@ def test_a_bench_runs_to_its_table() -> None:
     assert set(found.usages) == {"centre", "agent", "broker"}
     assert all(use.peak_bytes > 1_000_000 for use in found.usages.values())
     assert "| receipted |" in report.latency(found)
+
+
+def test_changes_of_a_postgresql_are_dated_by_its_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_server("mosquitto")
+    require_server("openssl")
+    require_dataset(GENERATORS / "gen_pg.sql")
+    monkeypatch.setattr(fresh, "WARM_UP_SECONDS", 0.1)
+    found = fresh.run(0.3, logical_postgres())
+    assert found.rate > 0
+    assert 0 < len(found.waits) <= 40 * 20
+    assert all(0 < wait < 60 for wait in found.waits)
+    assert set(found.usages) == {"centre", "agent", "broker"}
+    assert "| changes | p50 ms |" in pg_report.fresh(found)
 
 
 def test_rows_are_the_same_every_time_and_their_visits_are_distinct() -> None:
@@ -40,6 +59,20 @@ def test_usage_is_what_the_kernel_counts() -> None:
     assert usage_of(os.getpid()).since(before).cpu_seconds > 0
 
 
+def test_a_program_that_ended_told_its_cpu_and_its_peak() -> None:
+    busy = [
+        sys.executable,
+        "-c",
+        "held = bytearray(b'x' * 60_000_000); sum(range(3_000_000)); raise SystemExit(3)",
+    ]
+    before = cpu_of_server(os.getpid())
+    ended = run_to_end(busy, subprocess.DEVNULL, os.environ)
+    assert ended.code == 3
+    assert ended.usage.cpu_seconds > 0
+    assert ended.usage.peak_bytes > 60_000_000
+    assert cpu_of_server(os.getpid()).since(before).cpu_seconds > ended.usage.cpu_seconds / 2
+
+
 def test_a_watched_log_counts_what_its_entries_add(tmp_path: Path) -> None:
     log = DeltaLog(tmp_path, "visit")
     assert not log.poll()
@@ -52,6 +85,7 @@ def test_a_watched_log_counts_what_its_entries_add(tmp_path: Path) -> None:
     (entries / f"{1:020}.json").write_text(add)
     assert log.has(6)
     assert log.last_seq == 7
+    assert log.files == [entries.parent / "p"] * 2
 
 
 def test_a_table_tells_medians_ratios_and_whether_the_goal_is_met() -> None:
@@ -62,6 +96,37 @@ def test_a_table_tells_medians_ratios_and_whether_the_goal_is_met() -> None:
     assert "| one core | ours | 250,000 | 1 | 3.0 (centre 2.0, agent 1.0) | centre 1, agent 2 |" in text
     assert "| one core | plain | 500,000 | 2.00 |" in text
     assert "- met: 200,000 rows/s on one core (250,000 rows/s)" in text
+
+
+def _once(who: str, seconds: float, mib: int = 100) -> list[Run]:
+    return [Run(1_000_000, seconds, {who: Usage(seconds, mib << 20), "server": Usage(1, 0)})]
+
+
+def test_a_snapshot_is_compared_with_dlt_and_two_ways_to_read() -> None:
+    found = snapshot.Figures(
+        {snapshot.OURS: _once("agent", 4, 200), snapshot.DLT.format("connectorx"): _once("dlt", 2, 1_000)},
+        {snapshot.COPY: _once("reader", 1), snapshot.ADBC: _once("reader", 2)},
+        {"date": "date32[day]", "inet": "bytes", "timetz": "bytes", "uuid": "text"},
+    )
+    text = pg_report.snapshot(found)
+    assert "| ours → landed | 250,000 |  | 5.0 (agent 4.0, server 1.0) | 200 |" in text
+    assert "| dlt, connectorx → Parquet | 500,000 | 0.50 × | 3.0 (dlt 2.0, server 1.0) | 1000 |" in text
+    assert "- **not met**: the rate of dlt with connectorx (0.50 ×)" in text
+    assert "- met: in a quarter of its memory (0.20)" in text
+    assert "`infinity` of date as date32[day]; `10.0.0.1` of inet, `08:00:00+08` of timetz as bytes" in text
+
+
+def test_changes_are_compared_with_pg_recvlogical() -> None:
+    found = {
+        (kind, who): _once("pg_recvlogical" if who == log.RIVAL else "agent", seconds)
+        for kind in log.KINDS
+        for who, seconds in ((log.RIVAL, 4), (log.SPOOL, 5), (log.LANDED, 10))
+    }
+    text = pg_report.log(found)
+    assert "| updates | ours → spool | 200,000 | 0.80 | 6.0 (agent 5.0, server 1.0) | 100 |" in text
+    assert "- met: inserts, ours → spool: 0.75 of pg_recvlogical (0.80)" in text
+    assert "- **not met**: deletes, ours → spool: 0.85 of pg_recvlogical (0.80)" in text
+    assert "- met: agent under 250 MB (100 MiB)" in text
 
 
 def test_figures_replace_what_stands_between_the_marks(tmp_path: Path) -> None:
