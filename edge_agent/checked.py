@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from .checked_log import show_end, show_server, show_table
+from .readiness import EXACT
 from .status import size, span
 
 
@@ -22,7 +24,11 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         "found at the next scan": "下次扫描发现 found at the next scan",
         "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
     }
+    hindered = {one["source"]: one["fault"] for one in facts if one["server"]}
     for one in facts:
+        if one["server"]:
+            show_server(console, one["source"], one["server"])
+            continue
         captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
         rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
         console.print(
@@ -30,11 +36,21 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
             soft_wrap=True,
         )
         key = escape(", ".join(one["key"])) or "无 none"
-        if one["fault"]:
+        if _is_not_prepared(one, hindered.get(one["source"])):
+            console.print(f"    主键 key {key}", soft_wrap=True, highlight=False)
+            then = words.get(one["log"]["once_prepared"], "?")
+            console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
+        elif one["log"] and one["log"]["select"] is False and not one["included"]:
+            console.print(
+                f"    主键 key {key} · 无读取权限 no right to read it", soft_wrap=True, highlight=False
+            )
+        elif one["fault"]:
             console.print(f"    [red]{escape(one['fault'])}[/red]", soft_wrap=True, highlight=False)
         else:
-            way, guarantee = words[one["way"]], words[one["guarantee"]]
-            console.print(f"    主键 key {key} · {way} · {guarantee}", soft_wrap=True, highlight=False)
+            said = [words[one[what]] for what in ("way", "guarantee") if one[what]]
+            console.print(" · ".join([f"    主键 key {key}", *said]), soft_wrap=True, highlight=False)
+        if one["log"] and one["included"]:
+            show_table(console, one)
         if one["cost"]:
             _show_cost(console, one["cost"])
         for follow in one["follows"]:
@@ -43,6 +59,9 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
             console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)
     for source in dict.fromkeys(one["source"] for one in facts):
         _show_sum(console, source, [one for one in facts if one["source"] == source and one["included"]])
+    for one in facts:
+        if one["server"]:
+            show_end(console, one["source"], one["server"])
 
 
 def _show_cost(console: Console, cost: dict[str, Any]) -> None:
@@ -68,7 +87,7 @@ def _show_cost(console: Console, cost: dict[str, Any]) -> None:
 
 def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> None:
     """Of all tables of a source that are captured."""
-    scanned = [one["cost"] for one in included if one["way"] != "log"]
+    scanned = [one["cost"] for one in included if not _is_left_to_its_log(one)]
     costs = [cost for cost in scanned if cost and cost["scan_seconds"] is not None]
     if not costs:
         return
@@ -80,4 +99,20 @@ def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> 
         f"本机索引 index here {size(held)}{rest}",
         soft_wrap=True,
         highlight=False,
+    )
+
+
+def _is_not_prepared(one: dict[str, Any], hindrance: str | None) -> bool:
+    """Whether nothing but what is missing at its server keeps the table from being captured."""
+    if not (one["fault"] and one["log"] and one["included"]):
+        return False
+    return bool(
+        one["fault"] == hindrance or (one["log"]["select"] is False and not one["log"]["row_security"])
+    )
+
+
+def _is_left_to_its_log(one: dict[str, Any]) -> bool:
+    """Also where that cannot be followed at present: what a scan would cost was not asked."""
+    return one["way"] == "log" or bool(
+        one["cost"] is None and one["log"] and one["log"]["once_prepared"] == EXACT
     )

@@ -6,17 +6,16 @@ It reads a little of what any scan would, changes nothing, and prints nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from protocol.errors import Fault, Rejected
-from protocol.names import TableName
 from protocol.schema import TableSchema
 
 from .capture.polling import followed
 from .cost import cost_of
+from .readiness import EXACT, Readiness, look, scanned
 from .sources.included import is_included, unmatched
-from .sources.log import LogSource
 from .sources.settings import PostgresSettings, SourceSettings, TableSettings
 from .sources.source import Source, TableInfo, Way
 
@@ -24,42 +23,59 @@ from .sources.source import Source, TableInfo, Way
 def check(
     slug: str, settings: SourceSettings, source: Source, clock: Callable[[], float] = time.monotonic
 ) -> list[dict[str, Any]]:
-    """The facts of `check --json`: one a table, and one for each pattern of `include` that fits none. Some rows of
-    the tables that are included are read, of others nothing."""
+    """The facts of `check --json`: of a source that has a log one of its own, whose `table` is None; one a table; one
+    for each pattern of `include` that fits none. Some rows of the tables that are included are read, of others none."""
     infos = source.inventory()
-    carried: Collection[TableName] = ()
-    if isinstance(settings, PostgresSettings):
-        carried = cast(LogSource, source).identities(
-            [info.name for info in infos if is_included(settings, info.name)]
-        )
-    found = [
-        {
-            "source": slug,
-            "table": str(info.name),
-            "included": is_included(settings, info.name),
-            "rows_estimate": info.rows_estimate,
-            **(_by_its_log(info) if info.name in carried else _way(source, info, settings, clock)),
-        }
-        for info in infos
-    ]
+    log = look(slug, settings, source, infos) if isinstance(settings, PostgresSettings) else None
     missing = unmatched(settings, [info.name for info in infos])
-    return found + [_matches_nothing(slug, pattern) for pattern in missing]
+    return [
+        *([] if log is None else [_of_its_server(slug, log)]),
+        *(_of_a_table(slug, settings, source, info, log, clock) for info in infos),
+        *(_matches_nothing(slug, pattern) for pattern in missing),
+    ]
 
 
-def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
-    fault = Rejected("GC-2044", source=slug, pattern=pattern)
+def _of_a_table(
+    slug: str,
+    settings: SourceSettings,
+    source: Source,
+    info: TableInfo,
+    log: Readiness | None,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    facts = _nothing(slug, str(info.name), included=is_included(settings, info.name))
+    facts["rows_estimate"] = info.rows_estimate
+    if log is None:
+        return facts | _way(source, info, settings, clock)
+    said = _by_its_log(info) if log.is_left_to_its_log(info) else _way(source, info, settings, clock)
+    return log.judged(info, facts | said)
+
+
+def _of_its_server(slug: str, log: Readiness) -> dict[str, Any]:
+    return _nothing(slug, None, included=False) | {"fault": log.fault, "server": log.of_source()}
+
+
+def _nothing(slug: str, table: str | None, *, included: bool) -> dict[str, Any]:
+    """Every fact that there is, each unknown or empty."""
     return {
         "source": slug,
-        "table": pattern,
-        "included": True,
+        "table": table,
+        "included": included,
         "rows_estimate": None,
         "way": None,
         "key": [],
         "guarantee": None,
-        "fault": f"{fault.code} {fault.what}",
+        "fault": None,
         "follows": [],
         "cost": None,
+        "log": None,
+        "server": None,
     }
+
+
+def _matches_nothing(slug: str, pattern: str) -> dict[str, Any]:
+    fault = Rejected("GC-2044", source=slug, pattern=pattern)
+    return _nothing(slug, pattern, included=True) | {"fault": f"{fault.code} {fault.what}"}
 
 
 def _way(
@@ -68,12 +84,11 @@ def _way(
     try:
         schema = source.describe(info.name)
         ranges = source.way(schema) is Way.RANGES
-        guarantee = "found at the next scan" if schema.key else "multiset, found at the next scan"
         way = "diff by key ranges" if ranges else "diff of the whole"
         return {
             "way": way,
             "key": list(schema.key),
-            "guarantee": guarantee,
+            "guarantee": scanned(schema.key),
             "fault": None,
             "follows": _follows(schema, settings.of(str(info.name))),
             **_cost(source, schema, info, settings, clock),
@@ -88,7 +103,7 @@ def _by_its_log(info: TableInfo) -> dict[str, Any]:
     return {
         "way": "log",
         "key": list(info.key),
-        "guarantee": "each change, in commit order",
+        "guarantee": EXACT,
         "fault": None,
         "follows": [],
         "cost": None,

@@ -20,12 +20,13 @@ from protocol import VERSION
 from protocol.enrolment import Token
 from protocol.errors import Fault, Permanent
 
-from . import checked, checking, control, platform, sample
+from . import checked, checking, control, platform, readiness, sample
 from . import config as configuration
 from .config import Config
 from .identity import StateDir
+from .sources.dialects.dialect import REFUSED
 from .sources.registry import open_source
-from .sources.settings import SqlSettings
+from .sources.settings import PostgresSettings, SourceSettings, SqlSettings
 from .sources.source import Source, TableInfo
 
 EX_USAGE, EX_CONFIG = 64, 78
@@ -134,20 +135,49 @@ def check(
     config: ConfigOption,
     source: Annotated[str | None, typer.Argument(help="数据源代号 source")] = None,
     as_json: JsonOption = False,
+    as_sql: Annotated[
+        bool, typer.Option("--sql", help="仅输出请 DBA 执行的 SQL print only the SQL for the DBA")
+    ] = False,
 ) -> None:
     """逐表检查能否采集、保证级别 Say per table which way of capture is possible and what it guarantees."""
     loaded = configuration.load(config)
+    if as_sql:
+        _say_script(config, loaded, source, as_json)
+        return
     slugs = [source] if source else list(loaded.sources)
     facts: list[dict[str, Any]] = []
     for slug in slugs:
-        if slug not in loaded.sources:
-            raise Permanent("GC-1003", path=str(config), key=f"sources.{slug}", problem="no such source")
-        with _opened(loaded, slug) as opened:
-            facts += checking.check(slug, loaded.sources[slug], opened)
+        settings = _settings_of(config, loaded, slug)
+        try:
+            with _opened(loaded, slug) as opened:
+                facts += checking.check(slug, settings, opened)
+        except Fault as fault:
+            if fault.code != REFUSED or not isinstance(settings, PostgresSettings):
+                raise
+            tell(fault)
+            errors.print(f"       edge-agent check {slug} --sql", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
         return
     checked.show(console, facts)
+
+
+def _say_script(config: Path, loaded: Config, source: str | None, as_json: bool) -> None:
+    if source is None or as_json:
+        raise typer.BadParameter("--sql 须指明一个数据源，且不与 --json 同用 takes one source, and no --json")
+    settings = _settings_of(config, loaded, source)
+    if not isinstance(settings, PostgresSettings):
+        raise typer.BadParameter('--sql 仅用于 is for kind = "postgres"')
+    with _opened(loaded, source) as opened:
+        text, fault = readiness.script_of(source, settings, opened)
+    if sys.stdout.isatty():
+        typer.echo(text, nl=False)
+    else:  # a file is in UTF-8, as its first statement says, whatever the system's own encoding
+        sys.stdout.buffer.write(text.encode("utf-8"))
+    if fault is not None:
+        tell(fault)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -229,6 +259,12 @@ def _request(loaded: Config, request: control.Request) -> None:
         raise Permanent("GC-1003", path="", key=f"sources.{request.source}", problem="no such source")
     control.leave(StateDir(loaded.agent.state_dir).requests_dir, request)
     console.print("已提交，代理运行时立即执行 Asked for; the agent does it as soon as it runs.")
+
+
+def _settings_of(config: Path, loaded: Config, slug: str) -> SourceSettings:
+    if slug not in loaded.sources:
+        raise Permanent("GC-1003", path=str(config), key=f"sources.{slug}", problem="no such source")
+    return loaded.sources[slug]
 
 
 @contextmanager

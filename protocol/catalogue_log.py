@@ -38,9 +38,9 @@ OF_A_LOG: dict[str, Advice] = {
     "GC-2054": Advice(
         _R,
         "A publication that the log of {source} is to carry does not exist.",
-        "Ask the DBA to create it again.",
+        "Ask the DBA to create it, by `edge-agent check {source} --sql`.",
         "数据源 {source} 的日志所需的发布（publication）不存在。",
-        "请 DBA 重新创建。",
+        "请 DBA 创建：`edge-agent check {source} --sql` 会给出语句。",
     ),
     "GC-2055": Advice(
         _R,
@@ -89,5 +89,44 @@ OF_A_LOG: dict[str, Advice] = {
         "表 {table} 的日志不包含用于区分行的主键列。",
         "请让 DBA 设置包含这些列的 REPLICA IDENTITY（默认即主键，或 FULL），或把标识列写入该表的 `key`；"
         "或将它移出发布，改由扫描采集。",
+    ),
+    "GC-2080": Advice(
+        _R,
+        "In the hospital's application {statements} on {table} fails: the publication {publication} publishes it, "
+        "which the table's replica identity does not allow.",
+        "Have the DBA run this at once: {mend}.",
+        "业务系统对表 {table} 的 {statements} 会失败：发布 {publication} 发布了这些操作，"
+        "而该表的复制标识不足以支持。",
+        "请 DBA 立即执行：{mend}。",
+    ),
+    "GC-2081": Advice(
+        _R,
+        "The publication {publication} takes in tables by itself ({rule}): in the hospital's application UPDATE and "
+        "DELETE fail on each one without a replica identity, {count} at present.",
+        "Have the DBA name its tables one by one: `edge-agent check {source} --sql` prints how.",
+        "发布 {publication} 会自动纳入表（{rule}）：其中没有复制标识的表，业务系统的 UPDATE、DELETE 会失败，"
+        "目前有 {count} 张。",
+        "请 DBA 改为逐表列出：`edge-agent check {source} --sql` 会给出语句。",
+    ),
+    "GC-2082": Advice(
+        _R,
+        "The server of {source} has no replication slot left: all {limit} are in use.",
+        "Ask the DBA to drop one that nobody uses, or to raise `max_replication_slots`, which takes a restart.",
+        "数据源 {source} 的服务器已无可用的复制槽：{limit} 个均被占用。",
+        "请 DBA 删除无人使用的复制槽，或调大 max_replication_slots（需重启数据库）。",
+    ),
+    "GC-2083": Advice(
+        _R,
+        "The server of {source} has no WAL sender left: all {limit} are in use.",
+        "Ask the DBA to end one that nobody needs, or to raise `max_wal_senders`, which takes a restart.",
+        "数据源 {source} 的服务器已无可用的日志发送进程：{limit} 个均被占用。",
+        "请 DBA 停用不再需要的连接，或调大 max_wal_senders（需重启数据库）。",
+    ),
+    "GC-2084": Advice(
+        _R,
+        "The replication slot {slot} of {source} is not ours: it is of another kind, or of another database.",
+        "Name another one by `slot`, or ask the DBA whose it is.",
+        "数据源 {source} 的复制槽 {slot} 不属于本代理：其类型不同，或属于其他数据库。",
+        "请用 slot 另取名称，或向 DBA 了解其归属。",
     ),
 }

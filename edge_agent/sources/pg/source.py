@@ -13,6 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects.postgres_catalogue import column_of
@@ -21,8 +23,11 @@ from edge_agent.sources.pg import events as said
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.pg.chunking import ChunkSource
 from edge_agent.sources.pg.pgoutput import Decoder
+from edge_agent.sources.pg.prepared import Prepared
+from edge_agent.sources.pg.probe import Row, probe
 from edge_agent.sources.pg.replication import MESSAGES_VERSION_MIN, LogConnection
 from edge_agent.sources.pg.translate import logged
+from edge_agent.sources.reading import cause_of
 from protocol.errors import Rejected
 from protocol.names import TableName
 from protocol.schema import TableSchema
@@ -240,6 +245,28 @@ class PostgresSource(ChunkSource):
             if identity == "f" or set(key.columns) == set((joined or "").split("\x1f")):
                 found.add(table)
         return found
+
+    # How it is prepared.
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The account ("" where it names none) and the database of its address."""
+        return self._url.username or "", self._url.database or ""
+
+    def prepared(self, publications: Sequence[str]) -> Prepared:
+        """How the server stands for its log to be followed by these publications, as far as our account may see."""
+        account, database = self.login
+        return probe(self._told, database, account, self._slot_name, publications)
+
+    def _told(self, sql: str, values: tuple[Any, ...]) -> list[Row] | None:
+        """None where the server refuses it."""
+        with self._reading(None) as reading:
+            try:
+                return reading.fetch(sql, values)
+            except (DBAPIError, self._driver_error) as error:
+                if self._dialect.trouble(cause_of(error)).everywhere:
+                    raise
+                return None
 
     # Its end.
 

@@ -1,0 +1,194 @@
+"""What `edge-agent check` finds of a source that has a log: how its server is prepared for it, what is missing, and per
+table what its log can tell. It asks and changes nothing; the DBA's script is made of the same facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from protocol.errors import Fault, Rejected
+from protocol.names import TableName
+
+from .sources.dialects.dialect import REFUSED
+from .sources.included import is_included
+from .sources.pg.libpq import available
+from .sources.pg.needs import Needs, needs
+from .sources.pg.prepared import KINDS, Prepared, Publication
+from .sources.pg.script import Step, choices, missing, script
+from .sources.pg.verdict import MENDS, Mend, Wanted, Why, harms, hindrances, lacking, why_not
+from .sources.settings import PostgresSettings
+from .sources.source import Source, TableInfo
+
+if TYPE_CHECKING:
+    from .sources.pg.source import PostgresSource
+
+EXACT = "each change, in commit order"
+_IDENTITIES = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
+_UNREADABLE = "no permission, or row-level security would hide rows"
+
+
+def scanned(key: Sequence[str]) -> str:
+    """The guarantee of a table that is scanned."""
+    return "found at the next scan" if key else "multiset, found at the next scan"
+
+
+def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[TableInfo]) -> Readiness:
+    """`infos`: the source's inventory. Faults as of a Source."""
+    asked = cast("PostgresSource", source)
+    included = {info.name: info.key for info in infos if is_included(settings, info.name)}
+    names = settings.publications_of(slug)
+    inserts = f"{names[0]}_inserts" if settings.publications is None else None
+    prepared = asked.prepared([*names, *filter(None, [inserts])])
+    if settings.publications is not None:
+        found = prepared.publications or {}
+        inserts = next((n for n in names[1:] if n in found and found[n].publishes == {"insert"}), None)
+    wanted = Wanted(
+        slug,
+        settings.slot_of(slug),
+        tuple(name for name in names if name != inserts),
+        inserts,
+        included,
+        settings.wal_keep_bytes_max,
+    )
+    return Readiness(wanted, prepared, asked.identities(list(included)), available())
+
+
+def script_of(slug: str, settings: PostgresSettings, source: Source) -> tuple[str, Fault | None]:
+    """The SQL for the DBA; with a fault where our account was not let in, and only that could be seen. Faults as of a
+    Source."""
+    try:
+        return look(slug, settings, source, source.inventory()).script, None
+    except Fault as fault:
+        role, database = cast("PostgresSource", source).login
+        if fault.code != REFUSED or not role:
+            raise
+        return script(Needs(slug, database, role, login=True)), fault
+
+
+class Readiness:
+    """Of one source. `carried`: the included tables that its log carries, as the source says; `libpq`: whether the
+    driver shows it."""
+
+    def __init__(
+        self, wanted: Wanted, prepared: Prepared, carried: Collection[TableName], libpq: bool
+    ) -> None:
+        self._wanted = wanted
+        self._prepared = prepared
+        self._carried = frozenset(carried)
+        self._hindrances = hindrances(prepared, wanted, libpq)
+        self._needs = needs(prepared, wanted)
+
+    @property
+    def script(self) -> str:
+        return script(self._needs)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the log cannot be followed at all."""
+        return f"{self._hindrances[0].code} {self._hindrances[0].what}" if self._hindrances else None
+
+    def is_left_to_its_log(self, info: TableInfo) -> bool:
+        """Now, or as soon as the log can be followed at all."""
+        if not self._hindrances:
+            return info.name in self._carried
+        return info.name in self._wanted.tables and self._would_be_exact(info)
+
+    def _would_be_exact(self, info: TableInfo) -> bool:
+        """Once the DBA's script has run."""
+        why = self._why(info)
+        return why is None or MENDS.get(why) is Mend.SCRIPT
+
+    def _why(self, info: TableInfo) -> Why | None:
+        why = why_not(self._prepared, self._wanted, info.name, info.key)
+        carried = info.name in self._carried or info.name not in self._wanted.tables
+        return why or (None if carried else Why.UNKNOWN)
+
+    def judged(self, info: TableInfo, facts: dict[str, Any]) -> dict[str, Any]:
+        """The facts of a table, with those of its log; it is captured in no way where the log cannot be followed, which
+        every turn of the agent begins with, or where it may not be read."""
+        relation = (self._prepared.relations or {}).get(info.name)
+        why = self._why(info)
+        mend = None if why is None else MENDS.get(why)
+        log = {
+            "replica_identity": relation and _IDENTITIES.get(relation.identity.kind),
+            "identity_columns": sorted(relation.identity.columns) if relation else [],
+            "select": relation and relation.usage and relation.select,
+            "row_security": relation and relation.row_security,
+            "why_not": why and why.value,
+            "mend": mend and mend.value,
+            "once_prepared": EXACT if self._would_be_exact(info) else facts["guarantee"],
+        }
+        if relation and not (relation.usage and relation.select):
+            log["once_prepared"] = log["once_prepared"] or scanned(info.key)
+        facts = facts | {"key": facts["key"] or list(info.key)}
+        if info.name not in self._wanted.tables:
+            return facts | {"log": log}
+        fault = facts["fault"]
+        if relation and (relation.row_security or not (relation.usage and relation.select)):
+            unread = Rejected("GC-2003", table=str(info.name), reason=_UNREADABLE)
+            fault = fault or f"{unread.code} {unread.what}"
+        fault = fault or self.fault
+        if fault:
+            return facts | {"way": None, "guarantee": None, "fault": fault, "log": log}
+        exact = why in (None, Why.UNKNOWN) or facts["way"] != "log"
+        return facts | {"guarantee": facts["guarantee"] if exact else None, "log": log}
+
+    def of_source(self) -> dict[str, Any]:
+        """The facts of the source as a whole."""
+        server, slot, account = self._prepared.server, self._prepared.slot, self._prepared.account
+        return {
+            "database": server.database,
+            "version": server.version_text,
+            "version_num": server.version,
+            "standby": server.standby,
+            "wal_level": server.wal_level,
+            "account": {
+                "name": account.name,
+                "login": True,
+                "connect": True,
+                "superuser": account.superuser,
+                "replication": account.may_replicate,
+            },
+            "replication_slots": {"max": server.slots_max, "used": server.slots_used},
+            "wal_senders": {"max": server.senders_max, "used": server.senders_used},
+            "slot": {
+                "name": self._wanted.slot,
+                "exists": slot is not None if self._prepared.slot_known else None,
+                "active": slot and slot.active,
+                "status": slot and slot.status,
+                "kept_bytes": slot and slot.kept_bytes,
+            },
+            "wal_keep_bytes_max": self._wanted.keep_bytes_max,
+            "max_slot_wal_keep_bytes": server.keep_bytes_max,
+            "pg_wal_bytes": server.wal_bytes,
+            "free_disk_bytes": None,
+            "publications": [self._publication(name) for name in self._wanted.names],
+            "hindrances": [fault.as_json() for fault in self._hindrances],
+            "harms": [fault.as_json() for fault in harms(self._prepared, self._wanted)],
+            "missing": _statements(missing(self._needs)),
+            "choices": _statements(choices(self._needs)),
+        }
+
+    def _publication(self, name: str) -> dict[str, Any]:
+        found = self._prepared.publications
+        one: Publication | None = (found or {}).get(name)
+        if one is None:
+            return {"name": name, "exists": None if found is None else False}
+        failing = [lacks.table for member in one.members if one.hinders for lacks in lacking(member)]
+        return {
+            "name": name,
+            "exists": True,
+            "owner": one.owner,
+            "ours": one.ours,
+            "all_tables": one.all_tables,
+            "schemas": list(one.schemas),
+            "publishes": [kind for kind in KINDS if kind in one.publishes],
+            "publish_via_partition_root": one.via_root,
+            "tables": sorted(str(member.relation.table) for member in one.members),
+            "failing": sorted(map(str, failing)),
+        }
+
+
+def _statements(steps: Iterable[Step]) -> list[str]:
+    return [statement for step in steps for statement in step.statements]

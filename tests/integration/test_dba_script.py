@@ -1,0 +1,434 @@
+"""What `edge-agent check` finds on a real server that a DBA has not prepared, or wrongly; and its script, run there.
+
+Afterwards nothing is missing, the hospital's own statements work on every table, and a login with no more rights
+follows the log.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from edge_agent.checking import check
+from edge_agent.readiness import EXACT, script_of
+from edge_agent.sources.pg.naming import qualified, quoted
+from edge_agent.sources.registry import open_source
+from edge_agent.sources.settings import PostgresSettings, TableSettings
+from protocol.change import Op
+from protocol.errors import Transient
+from protocol.names import TableName
+from tests.databases import PASSWORD, PostgresServer, logical_postgres, postgres
+from tests.integration.capturing import Capturing
+from tests.unit.edge_agent.reading import Change
+
+ODD, FIELD = '门诊 "Schema"', 'se"lect 列'
+BY_LOG = ("visit", "select", "医嘱 Order", "full_image", "by_index", "parted", "full_root")
+INSERTS = ("keyless", "full_keyless", "nothing", "late", "lost", "rootless", "one_leaf")
+BY_SCANS = ("fast", "parent", "doubled")
+NUMBERS = itertools.count(1)
+TABLES = [
+    f"CREATE SCHEMA {quoted(ODD)}",
+    f"CREATE TABLE visit(id int PRIMARY KEY, {quoted(FIELD)} int)",
+    f'CREATE TABLE {quoted(ODD)}."select"(id int PRIMARY KEY, n int)',
+    'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int)',
+    "CREATE TABLE full_image(id int PRIMARY KEY, n int)",
+    "ALTER TABLE full_image REPLICA IDENTITY FULL",
+    "CREATE TABLE by_index(id int NOT NULL, n int)",
+    "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
+    "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
+    "CREATE TABLE parted(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
+    "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY HASH (id)",
+    "CREATE TABLE parted_00 PARTITION OF parted_0 FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    "CREATE TABLE full_root(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
+    "CREATE TABLE full_root_0 PARTITION OF full_root FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    "ALTER TABLE full_root REPLICA IDENTITY FULL",
+    "CREATE TABLE keyless(id int, n int)",
+    "CREATE TABLE full_keyless(id int, n int)",
+    "ALTER TABLE full_keyless REPLICA IDENTITY FULL",
+    "CREATE TABLE nothing(id int PRIMARY KEY, n int)",
+    "ALTER TABLE nothing REPLICA IDENTITY NOTHING",
+    "CREATE TABLE late(id int PRIMARY KEY DEFERRABLE, n int)",
+    "CREATE TABLE lost(id int NOT NULL, n int)",
+    "CREATE UNIQUE INDEX lost_key ON lost(id)",
+    "ALTER TABLE lost REPLICA IDENTITY USING INDEX lost_key",
+    "DROP INDEX lost_key",
+    "CREATE TABLE rootless(id int, n int) PARTITION BY HASH (id)",
+    "CREATE TABLE rootless_0 PARTITION OF rootless (PRIMARY KEY (id)) FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    "CREATE TABLE one_leaf(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
+    "CREATE TABLE one_leaf_0 PARTITION OF one_leaf FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    "ALTER TABLE one_leaf_0 REPLICA IDENTITY NOTHING",
+    "CREATE UNLOGGED TABLE fast(id int PRIMARY KEY, n int)",
+    "CREATE TABLE parent(id int PRIMARY KEY, n int)",
+    "CREATE TABLE child() INHERITS (parent)",
+    "CREATE TABLE doubled(id int PRIMARY KEY, n int, two int GENERATED ALWAYS AS (n * 2) STORED)",
+]
+EVERY_TABLE = (*BY_LOG, *INSERTS, *BY_SCANS, "child")
+
+
+class Hospital:
+    """A database with tables of every sort, and a role of our own that does not exist yet."""
+
+    def __init__(self, server: PostgresServer, database: str) -> None:
+        self.server = server
+        self.database = database
+        number = next(NUMBERS)
+        self.slug = f"his-{number}"
+        self.role = f'采集 "Role" o\'{number}'
+        self.slot = f"guicang_his_{number}"
+        self.run(*TABLES)
+
+    def run(self, *statements: str) -> None:
+        self.server.run(*statements, database=self.database)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.server.rows(query, self.database)
+
+    def name(self, table: str) -> TableName:
+        return TableName(self.database, ODD if table == "select" else "public", table)
+
+    @property
+    def settings(self) -> PostgresSettings:
+        tables = {
+            str(self.name("by_index")): TableSettings(key=("id",)),
+            str(self.name("lost")): TableSettings(key=("id",)),
+        }
+        url = self.server.url(self.database, self.role)
+        exclude = (str(self.name("child")),)
+        return PostgresSettings(
+            url=url,
+            include=("*",),
+            exclude=exclude,
+            tables=tables,
+            scan_interval_seconds=0.2,
+            duty_share_max=1.0,
+        )
+
+    def login(self, words: str = "LOGIN REPLICATION") -> None:
+        self.run(f"CREATE ROLE {quoted(self.role)} {words} PASSWORD '{PASSWORD}'")
+
+    def script(self) -> str:
+        with closing(open_source(self.slug, self.settings)) as source:
+            return script_of(self.slug, self.settings, source)[0]
+
+    def run_script(self) -> None:
+        """As a DBA does, at a machine whose own encoding is another than the file's."""
+        login = self.server.login(self.database)
+        place = {
+            "PGHOST": login["host"],
+            "PGPORT": str(login["port"]),
+            "PGUSER": login["user"],
+            "PGPASSWORD": PASSWORD,
+        }
+        done = subprocess.run(
+            [self.server.program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.database],
+            input=self.script().encode(),
+            env={**os.environ, **place, "PGCLIENTENCODING": "GBK"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+
+    def check(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Of the server, and by table."""
+        with closing(open_source(self.slug, self.settings)) as source:
+            first, *rest = check(self.slug, self.settings, source)
+        json.dumps([first, *rest])
+        found = {one["table"]: one for one in rest}
+        return first["server"], {table: found[str(self.name(table))] for table in EVERY_TABLE}
+
+    def drop(self) -> None:
+        """What outlives the database: the slot goes with its reader, soon."""
+        end = time.monotonic() + 30
+        while self.rows(f"SELECT FROM pg_replication_slots WHERE slot_name = '{self.slot}'"):
+            with suppress(psycopg2.Error):
+                self.run(f"SELECT pg_drop_replication_slot('{self.slot}')")
+            assert time.monotonic() < end
+
+
+@pytest.fixture
+def hospital() -> Iterator[Hospital]:
+    yield from hospital_on(logical_postgres())
+
+
+def hospital_on(server: PostgresServer) -> Iterator[Hospital]:
+    with server.database() as database:
+        one = Hospital(server, database)
+        yield one
+        one.drop()
+    server.run(f"DROP ROLE IF EXISTS {quoted(one.role)}")
+
+
+def works(hospital: Hospital) -> dict[str, str]:
+    """The tables on which a statement of the hospital's application fails, and the SQLSTATE."""
+    failed: dict[str, str] = {}
+    with closing(hospital.server.connect(hospital.database)) as connection, connection.cursor() as cursor:
+        for table in EVERY_TABLE:
+            at = qualified(hospital.name(table))
+            for statement in (
+                f"TRUNCATE {at}",
+                f"INSERT INTO {at} VALUES(1, 1), (2, 2)",
+                f"UPDATE {at} SET id = id + 10 WHERE id = 1",
+                f"DELETE FROM {at} WHERE id IN (2, 11)",
+            ):
+                try:
+                    cursor.execute(statement)
+                except psycopg2.Error as error:
+                    failed[table] = str(error.pgcode)
+    return failed
+
+
+def nobody(hospital: Hospital) -> None:
+    """No role, and nobody may connect who was not told so."""
+    hospital.run(f"REVOKE CONNECT ON DATABASE {quoted(hospital.database)} FROM PUBLIC")
+    text = hospital.script()
+    assert "GRANT CONNECT" in text
+    assert "CREATE PUBLICATION" not in text, "nobody could look"
+    hospital.run_script()
+    hospital.run(f"ALTER ROLE {quoted(hospital.role)} PASSWORD '{PASSWORD}'")
+
+
+def bare(hospital: Hospital) -> None:
+    hospital.login("LOGIN")
+
+
+def half(hospital: Hospital) -> None:
+    hospital.login()
+    role = quoted(hospital.role)
+    hospital.run(
+        f"GRANT USAGE ON SCHEMA {quoted(ODD)} TO {role}",
+        f"GRANT SELECT ON visit, keyless TO {role}",
+        f"CREATE PUBLICATION {hospital.slot} FOR TABLE ONLY visit",
+        f"CREATE PUBLICATION {hospital.slot}_inserts FOR TABLE ONLY keyless WITH (publish = 'insert')",
+    )
+
+
+def careless(hospital: Hospital) -> None:
+    """Every table, and with the parent its child."""
+    bare(hospital)
+    names = ", ".join(qualified(hospital.name(table)) for table in (*BY_LOG, *INSERTS, "parent", "doubled"))
+    hospital.run(
+        f"CREATE PUBLICATION {hospital.slot} FOR TABLE {names}",
+        f"CREATE PUBLICATION {hospital.slot}_inserts FOR TABLE keyless",
+    )
+
+
+def everything(hospital: Hospital) -> None:
+    bare(hospital)
+    hospital.run(f"CREATE PUBLICATION {hospital.slot} FOR ALL TABLES")
+
+
+def schema(hospital: Hospital) -> None:
+    bare(hospital)
+    hospital.run(
+        f'CREATE PUBLICATION {hospital.slot} FOR TABLES IN SCHEMA public, TABLE ONLY {quoted(ODD)}."select"'
+    )
+
+
+def filtered(hospital: Hospital) -> None:
+    bare(hospital)
+    hospital.run(
+        f"CREATE PUBLICATION {hospital.slot} FOR TABLE ONLY visit WHERE (id < 5), ONLY full_image(id, n), ONLY parted "
+        "WITH (publish = 'insert, update')"
+    )
+
+
+STATES = [nobody, bare, half, careless, everything, schema, filtered]
+HARMED = {careless, everything, schema, filtered}
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_after_the_script_nothing_is_missing_and_every_statement_of_the_hospital_works(
+    hospital: Hospital, state: Callable[[Hospital], None]
+) -> None:
+    state(hospital)
+    before, _ = hospital.check()
+    assert before["missing"]
+    assert bool(works(hospital)) is bool(before["harms"]) is (state in HARMED)
+    hospital.run_script()
+    after, tables = hospital.check()
+    assert [after[name] for name in ("missing", "harms", "hindrances")] == [[], [], []]
+    assert works(hospital) == {}
+    assert {table for table, one in tables.items() if one["way"] == "log"} == set(BY_LOG)
+    assert {one["guarantee"] for one in tables.values() if one["way"] == "log"} == {EXACT}
+    assert [table for table, one in tables.items() if one["included"] and one["fault"]] == []
+    inserts = hospital.rows(
+        f"SELECT tablename FROM pg_publication_tables WHERE pubname = '{hospital.slot}_inserts'"
+    )
+    assert sorted(name for (name,) in inserts) == sorted(INSERTS)
+    owners = hospital.rows("SELECT DISTINCT pg_get_userbyid(pubowner) FROM pg_publication")
+    assert owners == [(hospital.role,)]
+    assert "-- Nothing is missing." in hospital.script()
+
+
+def test_what_is_said_of_each_table(hospital: Hospital) -> None:
+    bare(hospital)
+    _, before = hospital.check()
+    assert {one["way"] for table, one in before.items() if one["included"]} == {None}
+    hospital.run_script()
+    _, tables = hospital.check()
+    said = {
+        table: (one["log"]["why_not"], one["log"]["mend"]) for table, one in tables.items() if one["included"]
+    }
+    assert said == dict.fromkeys(BY_LOG, (None, None)) | {
+        "keyless": ("it has no key that can be used", "a primary key"),
+        "full_keyless": ("it has no key that can be used", "a primary key"),
+        "nothing": ("its replica identity is NOTHING", "another replica identity"),
+        "late": ("its primary key is DEFERRABLE", "another replica identity"),
+        "lost": ("the index of its replica identity is gone", "another replica identity"),
+        "rootless": ("it has no key that can be used", "a primary key"),
+        "one_leaf": (
+            "the replica identity of a partition does not carry the key",
+            "another replica identity",
+        ),
+        "fast": ("it is unlogged", None),
+        "parent": ("it has inheritance children", None),
+        "doubled": ("it has a generated column", None),
+    }
+    promised = {table: one["log"]["once_prepared"] for table, one in before.items() if one["included"]}
+    assert promised == {table: one["guarantee"] for table, one in tables.items() if one["included"]}
+
+
+def test_the_choices_mend_what_they_say_they_mend(hospital: Hospital) -> None:
+    bare(hospital)
+    hospital.run_script()
+    server, _ = hospital.check()
+    chosen = [one for one in server["choices"] if one.startswith("ALTER TABLE")]
+    assert len(chosen) == 4
+    hospital.run(*chosen)
+    assert works(hospital) == {}
+    hospital.run_script()
+    _, tables = hospital.check()
+    mended = {"nothing", "late", "lost", "one_leaf"}
+    assert {table for table, one in tables.items() if one["way"] == "log"} == {*BY_LOG, *mended}
+    assert works(hospital) == {}
+
+
+async def test_a_login_with_these_rights_alone_follows_the_log(hospital: Hospital, tmp_path: Path) -> None:
+    bare(hospital)
+    hospital.run_script()
+    one = Capturing(tmp_path, {hospital.slug: hospital.settings}, began=int(time.time() * 1e6))
+    try:
+        await turns_until(hospital, one, lambda: bool(one.runners[hospital.slug].report.last_pass))
+        assert works(hospital) == {}
+        wanted = {hospital.name(table) for table in BY_LOG}
+
+        def told() -> dict[TableName, Counter[Op]]:
+            found = {name: Counter[Op]() for name in wanted}
+            for event in one.events(hospital.slug):
+                if isinstance(event, Change) and event.table in wanted:
+                    found[event.table][event.op] += 1
+            return found
+
+        each = Counter(
+            {Op.CREATE: 3, Op.DELETE: 3}
+        )  # two of each, and an update that moved its row to another key
+        await turns_until(hospital, one, lambda: told() == dict.fromkeys(wanted, each))
+        assert one.said(hospital.slug) == {}
+    finally:
+        await one.close()
+
+
+async def turns_until(hospital: Hospital, one: Capturing, reached: Callable[[], bool]) -> None:
+    """The agent works until that holds; a source that it lost for a moment it finds again."""
+    end = time.monotonic() + 60
+    while not reached():
+        with suppress(Transient):
+            await one.runners[hospital.slug].turn()
+        assert time.monotonic() < end, one.where(hospital.slug)
+
+
+async def test_while_the_log_cannot_be_followed_no_table_is_captured(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """As `check` says then."""
+    bare(hospital)
+    hospital.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {quoted(hospital.role)}")
+    one = Capturing(tmp_path, {hospital.slug: hospital.settings})
+    try:
+        for _ in range(3):
+            assert await one.once(hospital.slug) == {"": "GC-2057"}
+        assert not [event for event in one.events(hospital.slug) if isinstance(event, Change)]
+    finally:
+        await one.close()
+    server, tables = hospital.check()
+    assert {fault["code"] for fault in server["hindrances"]} == {"GC-2057", "GC-2054"}
+    assert {one["guarantee"] for one in tables.values() if one["included"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "path"),
+    [
+        ("pg_roles", ("account", "replication")),
+        ("pg_replication_slots", ("replication_slots", "used")),
+        ("pg_replication_slots", ("slot", "exists")),
+        ("pg_stat_replication", ("wal_senders", "used")),
+        (None, ("pg_wal_bytes",)),
+    ],
+)
+def test_what_our_account_may_not_see_is_unknown_and_the_rest_is_said(
+    hospital: Hospital, hidden: str | None, path: tuple[str, ...]
+) -> None:
+    hospital.login()
+    if hidden:
+        hospital.run(f"REVOKE ALL ON pg_catalog.{hidden} FROM PUBLIC")
+    server, _ = hospital.check()
+    found: Any = server
+    for name in path:
+        found = found[name]
+    assert found is None
+    assert (server["wal_level"], server["standby"]) == ("logical", False)
+    assert server["publications"][0] == {"name": hospital.slot, "exists": False}
+    hospital.run(f"GRANT pg_monitor TO {quoted(hospital.role)}")
+    server, _ = hospital.check()
+    assert server["pg_wal_bytes"] > 0
+
+
+def test_row_level_security_is_said(hospital: Hospital) -> None:
+    bare(hospital)
+    hospital.run("ALTER TABLE visit ENABLE ROW LEVEL SECURITY")
+    hospital.run_script()
+    server, tables = hospital.check()
+    visit = tables["visit"]
+    assert (visit["way"], visit["fault"].partition(" ")[0]) == (None, "GC-2003")
+    assert visit["log"]["row_security"] is True
+    (chosen,) = [one for one in server["choices"] if "BYPASSRLS" in one]
+    hospital.run(chosen)
+    server, tables = hospital.check()
+    assert (tables["visit"]["way"], tables["visit"]["fault"]) == ("log", None)
+    assert not [one for one in server["choices"] if "BYPASSRLS" in one]
+
+
+def test_no_slot_left_is_said(hospital: Hospital) -> None:
+    hospital.login()
+    ((most,),) = hospital.rows("SELECT current_setting('max_replication_slots')::int")
+    ((used,),) = hospital.rows("SELECT count(*) FROM pg_replication_slots")
+    names = [f"someone_{number}" for number in range(most - used)]
+    hospital.run(*(f"SELECT pg_create_physical_replication_slot('{name}')" for name in names))
+    try:
+        server, _ = hospital.check()
+        assert "GC-2082" in {fault["code"] for fault in server["hindrances"]}
+        assert f"ALTER SYSTEM SET max_replication_slots = {most + 1};" in server["choices"]
+    finally:
+        hospital.run(*(f"SELECT pg_drop_replication_slot('{name}')" for name in names))
+
+
+def test_a_server_without_a_logical_log() -> None:
+    for hospital in hospital_on(postgres()):
+        hospital.login()
+        hospital.run_script()
+        server, _ = hospital.check()
+        assert [fault["code"] for fault in server["hindrances"]] == ["GC-2056"]
+        assert server["missing"] == []
+        assert server["choices"][0] == "ALTER SYSTEM SET wal_level = logical;"

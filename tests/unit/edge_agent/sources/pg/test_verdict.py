@@ -1,0 +1,209 @@
+"""What a server's preparation amounts to: each hindrance, each harm, each reason why not by a table's log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_agent.sources.pg.needs import Choices, IdentityChoice, needs
+from edge_agent.sources.pg.prepared import (
+    KINDS,
+    Account,
+    Identity,
+    Member,
+    OurSlot,
+    Prepared,
+    Publication,
+    Relation,
+    Server,
+)
+from edge_agent.sources.pg.verdict import Wanted, Why, harms, hindrances, unfit, why_not
+from protocol.names import TableName
+
+NAME, LEAF = TableName("his", "public", "visit"), TableName("his", "public", "visit_1")
+BY_KEY = Identity("d", frozenset({"id"}))
+VISIT = Relation(NAME, "r", "p", BY_KEY, frozenset({"id"}), True, False, False, True, True, False)
+ROOT = replace(VISIT, kind="p", leaves=(replace(VISIT, table=LEAF),))
+SERVER = Server("his", 150_018, "15.18", False, "logical", 10, 3, 10, 4, 20 << 30, 1 << 30)
+SLOT = OurSlot("pgoutput", "his", False, "reserved", 100)
+OURS = Publication(
+    "guicang_his",
+    "guicang",
+    True,
+    False,
+    (),
+    frozenset(KINDS),
+    True,
+    (Member(VISIT),),
+    frozenset({NAME}),
+)
+READY = Prepared(SERVER, Account("guicang", False, True), SLOT, True, {OURS.name: OURS}, {NAME: VISIT})
+WANTED = Wanted("his", "guicang_his", ("guicang_his",), "guicang_his_inserts", {NAME: ("id",)}, 10 << 30)
+
+
+def server(**facts: Any) -> Prepared:
+    return replace(READY, server=replace(SERVER, **facts))
+
+
+def published(relation: Relation = VISIT, **facts: Any) -> Prepared:
+    one = replace(OURS, **{"members": (Member(relation),)} | facts)
+    return replace(READY, publications={one.name: one}, relations={NAME: relation})
+
+
+def test_where_all_is_there_nothing_is_said() -> None:
+    assert hindrances(READY, WANTED, libpq=True) == []
+    assert harms(READY, WANTED) == []
+    assert why_not(READY, WANTED, NAME, ("id",)) is None
+    assert not needs(READY, WANTED).any
+    assert needs(READY, WANTED).choices == Choices()
+
+
+@pytest.mark.parametrize(
+    ("prepared", "code"),
+    [
+        (server(standby=True), "GC-2055"),
+        (server(wal_level="replica"), "GC-2056"),
+        (replace(READY, account=Account("guicang", False, False)), "GC-2057"),
+        (replace(READY, publications={}), "GC-2054"),
+        (replace(READY, slot=replace(SLOT, status="lost")), "GC-2053"),
+        (replace(READY, slot=replace(SLOT, plugin="test_decoding")), "GC-2084"),
+        (replace(READY, slot=replace(SLOT, plugin=None, database=None)), "GC-2084"),
+        (replace(READY, slot=replace(SLOT, database="lis")), "GC-2084"),
+        (replace(server(slots_used=10), slot=None), "GC-2082"),
+        (server(senders_used=10), "GC-2083"),
+    ],
+)
+def test_what_hinders_us(prepared: Prepared, code: str) -> None:
+    assert [fault.code for fault in hindrances(prepared, WANTED, libpq=True)] == [code]
+
+
+def test_a_driver_without_its_library_hinders_us() -> None:
+    assert [fault.code for fault in hindrances(READY, WANTED, libpq=False)] == ["GC-2058"]
+
+
+@pytest.mark.parametrize(
+    "prepared",
+    [
+        Prepared(Server("his"), Account("guicang"), None, False, None, None),
+        server(slots_used=10),
+        replace(READY, account=Account("guicang", True, False)),
+        replace(server(senders_used=10), slot=replace(SLOT, active=True)),
+    ],
+    ids=["nothing known", "our slot is one of them", "a superuser", "our sender is one of them"],
+)
+def test_what_is_unknown_or_ours_hinders_nobody(prepared: Prepared) -> None:
+    assert hindrances(prepared, WANTED, libpq=True) == []
+    assert not needs(prepared, WANTED).any
+
+
+NONE = frozenset[str]()
+
+
+@pytest.mark.parametrize(
+    ("relation", "key", "why"),
+    [
+        (replace(VISIT, children=True), ("id",), Why.CHILDREN),
+        (replace(VISIT, persistence="u"), ("id",), Why.UNLOGGED),
+        (replace(ROOT, leaves=(replace(VISIT, persistence="u"),)), ("id",), Why.UNLOGGED),
+        (replace(ROOT, leaves=(replace(VISIT, kind="f"),)), ("id",), Why.FOREIGN),
+        (replace(VISIT, generated=True), ("id",), Why.GENERATED),
+        (VISIT, (), Why.KEY),
+        (replace(ROOT, primary=NONE, identity=Identity("f", NONE)), ("id",), Why.ROOT),
+        (replace(VISIT, identity=Identity("n", NONE)), ("id",), Why.NOTHING),
+        (replace(VISIT, identity=Identity("i", NONE)), ("id",), Why.LOST),
+        (replace(VISIT, identity=Identity("d", NONE), primary_immediate=False), ("id",), Why.DEFERRABLE),
+        (replace(VISIT, identity=Identity("d", NONE), primary=NONE), ("n",), Why.OTHER),
+        (VISIT, ("id", "n"), Why.OTHER),
+        (replace(ROOT, leaves=(replace(VISIT, identity=Identity("n", NONE)),)), ("id",), Why.LEAF),
+        (replace(ROOT, leaves=(replace(VISIT, identity=Identity("i", frozenset("n"))),)), ("id",), Why.LEAF),
+        (replace(ROOT, leaves=(replace(VISIT, identity=Identity("f", NONE)),)), ("id",), None),
+        (replace(ROOT, identity=Identity("f", NONE)), ("id",), None),
+        (replace(VISIT, identity=Identity("f", NONE)), ("id", "n"), None),
+    ],
+)
+def test_what_keeps_a_table_from_its_log(relation: Relation, key: tuple[str, ...], why: Why | None) -> None:
+    assert unfit(relation, key) is why
+
+
+@pytest.mark.parametrize(
+    ("prepared", "why"),
+    [
+        (server(version=130_000), Why.OLD),
+        (replace(READY, relations=None), Why.UNKNOWN),
+        (replace(READY, publications=None), Why.UNKNOWN),
+        (replace(READY, publications={}), Why.PUBLICATION),
+        (published(publishes=frozenset({"insert", "update", "delete"})), Why.KINDS),
+        (published(members=(Member(VISIT, rows_of=frozenset({"id"})),)), Why.PARTIAL),
+        (published(members=(Member(VISIT, columns=frozenset({"id"})),)), Why.PARTIAL),
+        (published(ROOT, via_root=False), Why.VIA_ROOT),
+        (published(ROOT), None),
+    ],
+)
+def test_what_keeps_a_table_out_of_the_log_as_it_is_set_up(prepared: Prepared, why: Why | None) -> None:
+    assert why_not(prepared, WANTED, NAME, ("id",)) is why
+
+
+def test_harm_is_said_of_each_place_where_rows_are_and_names_the_statement_that_mends_it() -> None:
+    lost = replace(ROOT, leaves=(replace(VISIT, table=LEAF, identity=Identity("n", NONE)),))
+    (fault,) = harms(published(lost, publishes=frozenset({"insert", "delete"})), WANTED)
+    assert (fault.code, fault.facts["table"], fault.facts["statements"]) == ("GC-2080", str(LEAF), "DELETE")
+    assert fault.todo.endswith('ALTER PUBLICATION "guicang_his" DROP TABLE ONLY "public"."visit".')
+    assert harms(published(lost, publishes=frozenset({"insert", "truncate"})), WANTED) == []
+
+
+@pytest.mark.parametrize(
+    ("member", "harmful"),
+    [
+        (Member(VISIT, rows_of=frozenset({"id"})), False),
+        (Member(VISIT, rows_of=frozenset({"n"})), True),
+        (Member(replace(VISIT, identity=Identity("f", NONE)), rows_of=frozenset({"n"})), False),
+        (Member(VISIT, columns=frozenset({"id", "n"})), False),
+        (Member(VISIT, columns=frozenset({"n"})), True),
+        (Member(replace(VISIT, identity=Identity("f", NONE)), columns=frozenset({"id", "n"})), True),
+    ],
+)
+def test_a_part_of_a_table_is_harm_where_its_identity_does_not_suffice(member: Member, harmful: bool) -> None:
+    assert bool(harms(published(members=(member,)), WANTED)) is harmful
+
+
+def test_a_publication_of_inserts_that_publishes_more_is_told_to_stop() -> None:
+    bare = replace(VISIT, identity=Identity("d", NONE), primary=NONE)
+    one = replace(OURS, name="guicang_his_inserts", members=(Member(bare),))
+    (fault,) = harms(replace(READY, publications={OURS.name: OURS, one.name: one}), WANTED)
+    assert fault.todo.endswith("""ALTER PUBLICATION "guicang_his_inserts" SET (publish = 'insert').""")
+
+
+@pytest.mark.parametrize("facts", [{"all_tables": True}, {"schemas": ("public",)}])
+def test_a_publication_that_takes_in_tables_by_itself_is_harm_whatever_there_is_now(facts: Any) -> None:
+    (fault,) = harms(published(named=frozenset(), **facts), WANTED)
+    assert (fault.code, fault.facts["count"]) == ("GC-2081", 0)
+
+
+def test_a_publication_that_others_may_read_is_replaced_by_a_choice_alone() -> None:
+    everything = replace(OURS, name="dbz", all_tables=True, named=frozenset())
+    found = needs(
+        replace(READY, publications={"dbz": everything}), replace(WANTED, publications=("dbz",), inserts=None)
+    )
+    assert not found.any
+    assert [one.name for one in found.choices.replacements] == ["dbz"]
+    assert [one.name for one in needs(published(all_tables=True), WANTED).publications] == ["guicang_his"]
+
+
+def test_another_identity_is_a_choice_for_each_place_that_needs_it() -> None:
+    bad = replace(ROOT, leaves=(replace(VISIT, table=LEAF, identity=Identity("n", NONE)), VISIT))
+    found = needs(published(bad), WANTED)
+    assert found.choices.identities == (IdentityChoice(LEAF, by_default=True),)
+    late = replace(VISIT, identity=Identity("d", NONE), primary_immediate=False)
+    found = needs(published(late), WANTED)
+    assert found.choices.identities == (IdentityChoice(NAME, by_default=False),)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "advised"), [(-1, 20 << 30), (1 << 30, 20 << 30), (10 << 30, None), (None, None)]
+)
+def test_a_limit_of_the_server_s_own_is_advised_where_there_is_none_above_ours(
+    keeps: int | None, advised: int | None
+) -> None:
+    assert needs(server(keep_bytes_max=keeps), WANTED).choices.keep_bytes == advised
