@@ -9,8 +9,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,35 +76,42 @@ class Hospital:
             assert time.monotonic() < end
 
 
-@pytest.fixture
-def hospital() -> Iterator[Hospital]:
+@contextmanager
+def hospital_of(*statements: str) -> Iterator[Hospital]:
+    """A database in which these were run."""
     server = logical_postgres()
     with server.database() as database:
         one = Hospital(server, database)
-        one.run(
-            "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
-            "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
-            "ALTER TABLE full_image REPLICA IDENTITY FULL",
-            "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
-            "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
-            "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
-            'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
-            "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
-            "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-            "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
-            "CREATE TABLE keyless(n int)",
-            *(
-                f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
-                for t in TABLES
-            ),
-            "INSERT INTO keyless VALUES(1), (1), (2)",
-            "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
-            'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
-        )
+        one.run(*statements)
         try:
             yield one
         finally:
             one.drop_slot()
+
+
+@pytest.fixture
+def hospital() -> Iterator[Hospital]:
+    with hospital_of(
+        "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
+        "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
+        "ALTER TABLE full_image REPLICA IDENTITY FULL",
+        "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
+        "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
+        "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
+        'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
+        "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
+        "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "CREATE TABLE keyless(n int)",
+        *(
+            f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
+            for t in TABLES
+        ),
+        "INSERT INTO keyless VALUES(1), (1), (2)",
+        "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
+        'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
+    ) as one:
+        yield one
 
 
 @asynccontextmanager
@@ -129,12 +136,12 @@ async def turns_until(one: Capturing, reached: Callable[[], bool]) -> None:
         assert time.monotonic() < end, one.where("his")
 
 
-async def arrived(hospital: Hospital, one: Capturing) -> None:
-    """Until everything that was committed before this is in the spool, and every table was read to its end."""
+async def arrived(hospital: Hospital, one: Capturing, tables: Sequence[str] = TABLES) -> None:
+    """Until everything that was committed before this is in the spool, and these tables were read to their ends."""
     hospital.run("CREATE TABLE IF NOT EXISTS later(n int)")
     ((stamp,),) = hospital.rows("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
     spool, stream = one._spool, one._seen["his"].stream
-    names = [hospital.name(table) for table in TABLES]
+    names = [hospital.name(table) for table in tables]
 
     def there() -> bool:
         states = [spool.table(stream, name) for name in names]

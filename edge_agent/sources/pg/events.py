@@ -70,7 +70,7 @@ class TableChanges:
     One binary array a column of the relation: `new`, of as many rows as there are creations and updates, and
     `old`, of as many as have an old kind other than NONE; both in the order of the changes, null where SQL has NULL.
     `unchanged`, one a column: None, or which rows of `new` the log carries no value of, because it is large and the
-    update left it alone (a boolean array; `new` is null there). Where the old row came in full, `new` has its value.
+    update left it alone (a boolean array; `new` is null there). Where the old row carries it, `new` has its value.
     """
 
     relation: Relation

@@ -60,7 +60,7 @@ class Gathering:
             raise Torn
         _refuse_unchanged_of_creations(new.unchanged, [ops[i] for i in new_at])
         if any(marks is not None for marks in new.unchanged):
-            new = _filled(new, new_at, old, old_at, kinds)
+            new = _filled(self.relation, new, new_at, old, old_at, kinds)
         return TableChanges(
             self.relation, ops, self.transaction, self.ordinal, kinds, new.columns, new.unchanged, old.columns
         )
@@ -101,19 +101,24 @@ def _refuse_unchanged_of_creations(unchanged: Sequence[pa.Array | None], ops: Se
 
 
 def _filled(
-    new: Tuples, new_at: Sequence[int], old: Tuples, old_at: Sequence[int], kinds: Sequence[OldKind]
+    relation: Relation,
+    new: Tuples,
+    new_at: Sequence[int],
+    old: Tuples,
+    old_at: Sequence[int],
+    kinds: Sequence[OldKind],
 ) -> Tuples:
-    """Values that were left alone, from the old row where that came in full."""
-    place = {change: row for row, change in enumerate(old_at) if kinds[change] is OldKind.FULL}
-    if not place:
-        return new
-    rows = pa.array([place.get(change) for change in new_at], pa.int32())
-    missing = rows.is_null()
+    """Values that were left alone, from the old row: all where that came in full, else those of its key, which comes
+    along whenever it is too large for its row."""
+    keyed = {change: row for row, change in enumerate(old_at)}
+    full = {change: row for change, row in keyed.items() if kinds[change] is OldKind.FULL}
     columns, unchanged = list(new.columns), list(new.unchanged)
-    for column, marks in enumerate(new.unchanged):
-        if marks is None:
+    for column, (marks, said) in enumerate(zip(new.unchanged, relation.columns, strict=True)):
+        place = keyed if said.key else full
+        if marks is None or not place:
             continue
+        rows = pa.array([place.get(change) for change in new_at], pa.int32())
         columns[column] = pc.if_else(marks, old.columns[column].take(rows), new.columns[column])
-        left = pc.and_(marks, missing)
+        left = pc.and_(marks, rows.is_null())
         unchanged[column] = left if pc.any(left).as_py() else None
     return Tuples(columns, unchanged, new.ends)

@@ -73,8 +73,11 @@ class Log:
             old_kind = rng.choice([b"", b"K", b"O"])
             old, new = self.row(oid), self.row(oid, large=True)
             self.messages.append(encoder.update(oid, new, old_kind, old))
-            if old_kind == b"O":
-                new = tuple(o if n == UNCHANGED else n for o, n in zip(old, new, strict=True))
+            columns = self.known[oid].columns
+            carried = [old_kind == b"O" or (old_kind == b"K" and column.key) for column in columns]
+            new = tuple(
+                o if has and n == UNCHANGED else n for has, o, n in zip(carried, old, new, strict=True)
+            )
             was = old if old_kind else None
             code = ord(old_kind) if old_kind else 0
             self.says.append((xid, ordinal, oid, "u", code, was, new))
