@@ -138,10 +138,19 @@ class Gulp:
     drained: bool
 
 
+ADDED = "+"
+"""What stands behind it in a table's identity changed no row that stood there."""
+
+
+def is_still(before: str, now: str) -> bool:
+    """Whether a table that had the identity `before` is still what it was."""
+    return now == before or (before != "" and now.startswith(before + ADDED))
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows of a key range, and what the statement saw. `identity` changes whenever the table was rewritten, replaced or
-    altered in a way that its log does not tell."""
+    """Rows of a key range, and what the statement saw. `identity` (`is_still`) changes whenever the table was
+    rewritten, replaced or altered in a way that its log does not tell."""
 
     page: Page
     snapshot: Snapshot

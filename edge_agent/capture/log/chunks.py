@@ -18,7 +18,7 @@ from protocol.schema import TableSchema
 from ...batching import GroupBuilder
 from ...changes import Changes
 from ...orders import Orders
-from ...sources.log import Chunk, LogSource
+from ...sources.log import Chunk, LogSource, is_still
 from ...sources.source import PageLimits
 from .. import snapshot
 from ..diff import encode
@@ -179,7 +179,7 @@ class Chunks:
     def _fence(
         self, writer: StreamWriter, source: LogSource, schema: TableSchema, chunk: Chunk, again: int
     ) -> None:
-        if chunk.identity != self._tables.followed(writer, schema.table).identity:
+        if not is_still(self._tables.followed(writer, schema.table).identity, chunk.identity):
             raise Rejected("GC-2010", table=str(schema.table))
         self._pending = _Pending(schema, chunk, source.fence(), again)
 

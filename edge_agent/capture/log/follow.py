@@ -23,7 +23,18 @@ from protocol.schema import TableSchema
 from ...batching import GroupBuilder
 from ...changes import Changes
 from ...orders import Orders
-from ...sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, LogSource, Truncated, Unreadable
+from ...sources.log import (
+    Changed,
+    Event,
+    Fence,
+    Gulp,
+    Logged,
+    LogLost,
+    LogSource,
+    Truncated,
+    Unreadable,
+    is_still,
+)
 from ...spool.records import Scan, TableState
 from .. import snapshot
 from ..diff import select
@@ -155,7 +166,7 @@ class LogFollower:
         writer = self._writer()
         for table, identity in identities.items():
             facts = self._tables.facts(writer, table)
-            if facts.log is None or facts.log.identity == identity:
+            if facts.log is None or is_still(facts.log.identity, identity):
                 continue
             if facts.log.identity:
                 self._tables.mark_stale(writer, table, "rewritten or altered")

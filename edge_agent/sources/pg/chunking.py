@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.dialects import dialect as statements
-from edge_agent.sources.log import Chunk, Snapshot
+from edge_agent.sources.log import ADDED, Chunk, Snapshot
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.reading import Reading
 from edge_agent.sources.source import Page, PageLimits
@@ -21,6 +21,8 @@ from protocol.canonical import decode
 from protocol.errors import Rejected
 from protocol.names import TableName
 from protocol.schema import TableSchema
+
+_IDENTITY_DIGITS, _LABEL_DIGITS = 32, 8
 
 
 class ChunkSource(SqlSource):
@@ -40,9 +42,16 @@ class ChunkSource(SqlSource):
             return self._identify(reading, table)
 
     def _identify(self, reading: Reading, table: TableName) -> str | None:
-        """None where there is no such table."""
-        rows = reading.fetch(asked.IDENTITY, (table.schema, table.name))
-        return hashlib.sha256(repr(rows).encode()).hexdigest()[:32] if rows else None
+        """None where there is no such table. A label that an enum has won stands behind what it had before."""
+        name = (table.schema, table.name)
+        rows = reading.fetch(asked.IDENTITY, name)
+        if not rows:
+            return None
+        made_of = reading.fetch(asked.MADE_OF, name)
+        attributes = [one for one in made_of if one[0] == "attribute"]
+        labels = [one for one in made_of if one[0] == "label"]
+        first = _short([*rows, *attributes], _IDENTITY_DIGITS)
+        return ADDED.join([first, *(_short(one, _LABEL_DIGITS) for one in labels)])
 
     def chunk(self, schema: TableSchema, after: bytes, limits: PageLimits) -> Chunk:
         key = [schema.columns[i] for i in schema.key_positions]
@@ -80,3 +89,7 @@ class ChunkSource(SqlSource):
     def layout_of(self, schema: TableSchema) -> Layout:
         """How the log's texts of this table become values: as COPY's do."""
         return self._layout(schema)
+
+
+def _short(facts: object, digits: int) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:digits]

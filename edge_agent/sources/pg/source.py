@@ -81,6 +81,14 @@ class PostgresSource(ChunkSource):
         self._stood_at = 0.0
         self._told_time = 0
 
+    def describe(self, table: TableName) -> TableSchema:
+        """No log tells that a type was renamed: its rows are described anew where they were described otherwise."""
+        schema = super().describe(table)
+        for oid, known in list(self._relations.items()):
+            if known.schema.table == table and known.schema.fingerprint != schema.fingerprint:
+                del self._relations[oid]
+        return schema
+
     # The log.
 
     def follow(self, after: int, origin: str) -> str:

@@ -22,6 +22,31 @@ FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid ORDER BY c.oid
 """
 """Whatever tells that a table, with its partitions and children, is not what it was; rows that are written do not."""
 
+MADE_OF = """
+WITH RECURSIVE used AS (
+    SELECT a.atttypid AS type FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+    UNION
+    SELECT within.type FROM used u JOIN pg_catalog.pg_type t ON t.oid = u.type CROSS JOIN LATERAL (
+        SELECT t.typelem UNION ALL SELECT t.typbasetype
+        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r
+        WHERE r.rngtypid = t.oid OR to_jsonb(r) ->> 'rngmultitypid' = t.oid::text
+        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) within(type) WHERE within.type >= 16384
+)
+SELECT 'attribute', a.attrelid::bigint, concat_ws(' ', a.attnum, a.atttypid, a.atttypmod)
+FROM used u JOIN pg_catalog.pg_type t ON t.oid = u.type JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
+WHERE a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'label', e.oid::bigint, e.enumlabel::text FROM used u JOIN pg_catalog.pg_enum e ON e.enumtypid = u.type
+ORDER BY 1, 2, 3
+"""
+"""What the types of a table's columns are made of, beneath arrays, domains and ranges: attributes of composite types,
+and labels of enums, the older first. Values are spelt by them, and no log tells how rows that stand are spelt then.
+Types below 16384 are the server's own, which nobody changes."""
+
 
 COLUMNS = """
 SELECT a.attname, a.atttypid::bigint, a.atttypmod
