@@ -63,11 +63,10 @@ def show_server(console: Console, source: str, facts: dict[str, Any]) -> None:
         f"wal_level {facts['wal_level'] or _UNKNOWN}",
         f"复制槽 slots {_used(facts['replication_slots'])} · 发送进程 WAL senders {_used(facts['wal_senders'])}",
         f"复制槽 slot {facts['slot']['name']} · {_slot(facts['slot'])}",
-        f"日志保留上限 log kept for us at most {size(facts['wal_keep_bytes_max'])} (wal_keep_bytes_max)",
-        f"服务器上限 the server's own limit {_limit(facts['max_slot_wal_keep_bytes'])} (max_slot_wal_keep_size)",
         f"pg_wal {_size(facts['pg_wal_bytes'])}"
         + ("（需要 it takes pg_monitor）" if facts["pg_wal_bytes"] is None else ""),
         "磁盘剩余 free disk 未知，请向 DBA 了解 unknown, ask the DBA",
+        *_limits(facts),
         *(line for one in facts["publications"] for line in _publication(one)),
     ):
         _line(console, f"    {escape(text)}")
@@ -80,6 +79,29 @@ def show_server(console: Console, source: str, facts: dict[str, Any]) -> None:
         _line(console, "    [red]While its log cannot be followed no table of this source is captured.[/red]")
 
 
+def _limits(facts: dict[str, Any]) -> list[str]:
+    kept, ours, theirs = (
+        facts["slot"]["kept_bytes"],
+        facts["wal_keep_bytes_max"],
+        facts["max_slot_wal_keep_bytes"],
+    )
+    said = [
+        f"日志保留上限 log kept for us at most {size(ours)} (wal_keep_bytes_max)",
+        f"服务器上限 the server's own limit {_limit(theirs)} (max_slot_wal_keep_size)",
+    ]
+    if kept is not None and kept > ours:
+        said += [
+            "已超过我方上限：代理将删除复制槽并重新全量读取",
+            "beyond ours: the agent drops its slot and reads all anew",
+        ]
+    elif theirs is not None and 0 <= theirs < ours:
+        said += [
+            "服务器上限较低：可能先于我方使复制槽失效",
+            "the server's is lower: it may give up our slot before we do",
+        ]
+    return said
+
+
 def _publication(one: dict[str, Any]) -> list[str]:
     name = f"发布 publication {one['name']}"
     if not one["exists"]:
@@ -90,8 +112,8 @@ def _publication(one: dict[str, Any]) -> list[str]:
     root = "on" if one["publish_via_partition_root"] else "off"
     kinds = ", ".join(one["publishes"]) or "-"
     return [
-        f"{name} · {what} · 所有者 owner {one['owner']}",
-        f"    {kinds} · publish_via_partition_root {root}",
+        f"{name} · {what}",
+        f"    所有者 owner {one['owner']} · {kinds} · via partition root {root}",
     ]
 
 
@@ -122,13 +144,11 @@ def _limit(count: int | None) -> str:
 
 
 def _warn(console: Console, fault: dict[str, str], style: str) -> None:
-    for text in (
-        f"✗ {fault['code']} {fault['what_zh']}",
-        f"          {fault['what']}",
-        f"      → {fault['todo_zh']}",
-        f"        {fault['todo']}",
-    ):
+    for text in (f"✗ {fault['code']} {fault['what_zh']}", fault["what"]):
         _line(console, f"    [{style}]{escape(text)}[/{style}]")
+    for text in (f"→ {fault['todo_zh']}", fault["todo"]):
+        # What is to be typed stays whole, for whoever marks and copies it.
+        console.print(f"    [{style}]{escape(text)}[/{style}]", soft_wrap=True, highlight=False)
 
 
 def show_table(console: Console, one: dict[str, Any]) -> None:
@@ -177,4 +197,5 @@ def show_end(console: Console, source: str, facts: dict[str, Any]) -> None:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False)
+    """A screen breaks it between words, a file not at all."""
+    console.print(text, soft_wrap=not console.is_terminal, highlight=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from protocol.errors import Fault, Rejected
+from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 
 from .sources.dialects.dialect import REFUSED
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXACT = "each change, in commit order"
 _IDENTITIES = {"d": "default", "n": "nothing", "f": "full", "i": "index"}
+_UNREACHABLE = ("GC-2001", REFUSED)
 _UNREADABLE = "no permission, or row-level security would hide rows"
 
 
@@ -51,7 +52,17 @@ def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[
         included,
         settings.wal_keep_bytes_max,
     )
-    return Readiness(wanted, prepared, asked.identities(list(included)), available())
+    return Readiness(wanted, prepared, _carried(asked, list(included)), available())
+
+
+def _carried(source: PostgresSource, included: Sequence[TableName]) -> Collection[TableName]:
+    """None where the source finds no log to be followed: why is among the hindrances."""
+    try:
+        return source.identities(included)
+    except Transient as fault:
+        if fault.code in _UNREACHABLE:
+            raise
+        return ()
 
 
 def script_of(slug: str, settings: PostgresSettings, source: Source) -> tuple[str, Fault | None]:

@@ -76,8 +76,9 @@ _SQL = (
 # 地址含密码时，用以下之一代替 url。 For an address with a password, one of these instead of url. 例 For example:
 #   url_file = "/etc/guicang/his.url"
 #   url_env = "HIS_URL"
-# PostgreSQL 可改为按日志采集：kind = "postgres"（见手册，须先请 DBA 授权）；此时还可设置：
-# PostgreSQL may be captured by its log: kind = "postgres" (see the guide; a DBA must prepare it); then also:
+# PostgreSQL 可改为按日志采集：kind = "postgres"，须先请 DBA 执行 edge-agent check {slug} --sql 给出的 SQL；另可设置：
+# PostgreSQL may be captured by its log: kind = "postgres", once a DBA has run what `edge-agent check {slug} --sql`
+# prints; then also:
 #   slot = "guicang_{slug}"        # 连字符改为下划线 hyphens become underscores
 #   publications = ["guicang_{slug}"]
 #   wal_keep_bytes_max = 10737418240  # 允许服务器为我们保留的日志量 log that the server may keep for us

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -119,8 +120,15 @@ class Hospital:
         self.run(f"CREATE ROLE {quoted(self.role)} {words} PASSWORD '{PASSWORD}'")
 
     def script(self) -> str:
-        with closing(open_source(self.slug, self.settings)) as source:
-            return script_of(self.slug, self.settings, source)[0]
+        return self._script(self.settings)
+
+    def script_for(self, table: TableName) -> str:
+        """Where only that table is included."""
+        return self._script(self.settings.model_copy(update={"include": (str(table),), "tables": {}}))
+
+    def _script(self, settings: PostgresSettings) -> str:
+        with closing(open_source(self.slug, settings)) as source:
+            return script_of(self.slug, settings, source)[0]
 
     def run_script(self) -> None:
         """As a DBA does, at a machine whose own encoding is another than the file's."""
@@ -272,6 +280,42 @@ def test_after_the_script_nothing_is_missing_and_every_statement_of_the_hospital
     assert "-- Nothing is missing." in hospital.script()
 
 
+def test_names_of_every_sort_pass_through_the_hands_of_a_dba(hospital: Hospital) -> None:
+    bare(hospital)
+    odd = [
+        "--",
+        "a\n;DROP TABLE visit;--",
+        "a\r--",
+        'q"',
+        "''",
+        "$$",
+        "\\echo x",
+        ":visit",
+        "/*",
+        "USER",
+        "%s",
+        "{}",
+        "表\t名",
+    ]
+    for number, name in enumerate(odd):
+        hospital.run(
+            f"CREATE TABLE {quoted(name)}(id int PRIMARY KEY)",
+            f"CREATE TABLE {quoted(name + 'k')}(id int)",
+            f"CREATE TABLE {quoted(name + 'n')}(id int PRIMARY KEY)",
+            f"ALTER TABLE {quoted(name + 'n')} REPLICA IDENTITY NOTHING",
+            f"CREATE SCHEMA {quoted(f'{number}{name}')}",
+            f"CREATE TABLE {quoted(f'{number}{name}')}.{quoted(name)}(id int PRIMARY KEY)",
+        )
+    hospital.run_script()
+    hospital.check()
+    found = hospital.rows("SELECT pubname, schemaname, tablename FROM pg_publication_tables")
+    inserts = f"{hospital.slot}_inserts"
+    assert {(hospital.slot, "public", name) for name in odd} <= set(found)
+    assert {(hospital.slot, f"{number}{name}", name) for number, name in enumerate(odd)} <= set(found)
+    assert {(inserts, "public", name + end) for name in odd for end in "kn"} <= set(found)
+    assert hospital.check()[0]["missing"] == []
+
+
 def test_what_is_said_of_each_table(hospital: Hospital) -> None:
     bare(hospital)
     _, before = hospital.check()
@@ -393,6 +437,76 @@ def test_what_our_account_may_not_see_is_unknown_and_the_rest_is_said(
     hospital.run(f"GRANT pg_monitor TO {quoted(hospital.role)}")
     server, _ = hospital.check()
     assert server["pg_wal_bytes"] > 0
+
+
+Ran = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ran(hospital: Hospital, tmp_path: Path) -> Ran:
+    """`edge-agent check`, as a person runs it: exit code, stdout, stderr."""
+    config = tmp_path / "agent.toml"
+    include = json.dumps(str(hospital.name("visit")))
+    config.write_text(
+        f"config_version = 1\n[agent]\nstate_dir = {json.dumps(str(tmp_path))}\n[sources.{hospital.slug}]\n"
+        f'kind = "postgres"\nurl_env = "HIS_URL"\ninclude = [{include}]\n',
+        "utf-8",
+    )
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_agent.cli", "check", *arguments, "--config", str(config)],
+            env={**os.environ, "HIS_URL": hospital.server.url(hospital.database, hospital.role)},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    return run
+
+
+def test_a_person_who_cannot_log_in_yet_gets_the_first_script(hospital: Hospital, ran: Ran) -> None:
+    code, out, err = ran(hospital.slug)
+    assert (code, out) == (1, "")
+    assert "GC-2040" in err
+    assert f"edge-agent check {hospital.slug} --sql" in err
+    code, out, err = ran(hospital.slug, "--sql")
+    assert (code, "GC-2040" in err) == (1, True)
+    assert f"CREATE ROLE {quoted(hospital.role)} LOGIN REPLICATION;" in out.splitlines()
+
+
+def test_a_person_sees_what_is_missing_and_what_harms_and_gets_the_sql_alone(
+    hospital: Hospital, ran: Ran
+) -> None:
+    bare(hospital)
+    hospital.run(f"CREATE PUBLICATION {hospital.slot} FOR TABLE ONLY keyless")
+    code, out, err = ran(hospital.slug)
+    assert (code, err) == (0, "")
+    for said in (
+        "REPLICATION 无 no",
+        f"✗ GC-2080 业务系统对表 {hospital.name('keyless')} 的 UPDATE / DELETE 会失败",
+        'DROP TABLE ONLY "public"."keyless"',
+        "✗ GC-2057",
+        "就绪后 once prepared：每个变更，按提交顺序 each change, in commit order",
+        "没有读取权限（SELECT）",
+        "Not exact by its log: it is in no publication. The DBA's script mends it.",
+        "磁盘剩余 free disk 未知，请向 DBA 了解 unknown, ask the DBA",
+        f"edge-agent check {hospital.slug} --sql > guicang.sql",
+    ):
+        assert said in out, said
+    code, out, err = ran(hospital.slug, "--sql")
+    assert (code, err) == (0, "")
+    assert out == hospital.script_for(hospital.name("visit"))
+    code, out, _ = ran("--json")
+    assert (code, json.loads(out)[0]["server"]["missing"] != []) == (0, True)
+
+
+@pytest.mark.parametrize("arguments", [("--sql",), ("{}", "--sql", "--json")])
+def test_the_sql_is_of_one_source_and_no_json(
+    hospital: Hospital, ran: Ran, arguments: tuple[str, ...]
+) -> None:
+    code, out, _ = ran(*(one.format(hospital.slug) for one in arguments))
+    assert (code, out) == (64, "")
 
 
 def test_row_level_security_is_said(hospital: Hospital) -> None:

@@ -72,12 +72,13 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """`login`: the server did not let our role in, whatever the reason."""
+    """`login`: the server did not let our role in, whatever the reason. `standby`: nothing can be changed there."""
 
     source: str
     database: str
     role: str
     login: bool = False
+    standby: bool = False
     replication: bool = False
     usage: tuple[str, ...] = ()
     select: tuple[TableName, ...] = ()
@@ -98,6 +99,7 @@ def needs(prepared: Prepared, wanted: Wanted) -> Needs:
         wanted.source,
         prepared.server.database,
         prepared.account.name,
+        standby=bool(prepared.server.standby),
         replication=prepared.account.may_replicate is False,
         usage=tuple(sorted({one.table.schema or "" for one in included if not one.usage})),
         select=tuple(one.table for one in included if not one.select),

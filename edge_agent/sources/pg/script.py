@@ -47,6 +47,11 @@ def script(needs: Needs) -> str:
         "-- 不读取、不修改任何业务表；以 -- 开头的语句仅供选择，不会执行。",
         "-- It reads and changes no table of the hospital's. Statements behind -- are choices and are not run.",
     ]
+    if needs.standby:
+        lines += [
+            "-- 该服务器是备库，只读：请在其主库执行，并在 url 中改填主库。",
+            "-- This server is a standby, which takes no change: run it on its primary, and name that one in the url.",
+        ]
     if needs.login:
         lines += [
             f"-- 服务器拒绝了账号 {_said(needs.role)} 登录，因此暂时无法查看其余各项：账号就绪后请再次运行",

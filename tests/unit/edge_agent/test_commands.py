@@ -137,6 +137,14 @@ def test_check_points_at_a_pattern_that_fits_nothing(config: Path, ran: Ran) -> 
     assert (code, "GC-2044" in out) == (0, True)
 
 
+def test_only_a_log_needs_the_sql_of_a_dba(config: Path, ran: Ran) -> None:
+    code, out, err = ran("check", "his", "--sql", "--config", str(config))
+    assert (code, out) == (64, "")
+    assert 'kind = "postgres"' in " ".join(err.split())
+    code, _, err = ran("check", "lis", "--sql", "--config", str(config))
+    assert (code, "`sources.lis`" in err) == (78, True)
+
+
 def test_a_database_has_no_folder_to_confirm(config: Path, tmp_path: Path, ran: Ran) -> None:
     code, _, err = ran("confirm", "his", "--config", str(config))
     assert (code, "name the table" in err) == (64, True)

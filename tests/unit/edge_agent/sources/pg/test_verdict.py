@@ -19,6 +19,7 @@ from edge_agent.sources.pg.prepared import (
     Relation,
     Server,
 )
+from edge_agent.sources.pg.script import script
 from edge_agent.sources.pg.verdict import Wanted, Why, harms, hindrances, unfit, why_not
 from protocol.names import TableName
 
@@ -198,6 +199,11 @@ def test_another_identity_is_a_choice_for_each_place_that_needs_it() -> None:
     late = replace(VISIT, identity=Identity("d", NONE), primary_immediate=False)
     found = needs(published(late), WANTED)
     assert found.choices.identities == (IdentityChoice(NAME, by_default=False),)
+
+
+def test_a_script_for_a_standby_says_where_it_can_be_run() -> None:
+    assert "name that one in the url" in script(needs(server(standby=True), WANTED))
+    assert "name that one in the url" not in script(needs(READY, WANTED))
 
 
 @pytest.mark.parametrize(
