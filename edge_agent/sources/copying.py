@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Sequence
 from itertools import chain
 from queue import Empty, Queue
 from typing import Any
@@ -103,7 +102,8 @@ class CopyStream:
         while len(self._pending) < count and held < TAKE_BYTES_MAX and not self._ended:
             held += self._receive()
         rows, self._pending = self._pending[:count], self._pending[count:]
-        return self._layout.columns(parse(rows, len(self._layout.names)), len(rows))
+        count = len(rows)
+        return self._layout.columns(parse(rows, len(self._layout.names)), count)
 
     def _receive(self) -> int:
         """Bytes that came."""
@@ -172,12 +172,14 @@ def cut(connection: Any) -> None:
             broken.detach()  # it is the driver's to close
 
 
-def parse(rows: Sequence[bytes], columns: int) -> list[pa.Array]:
-    """The texts of each column. `rows` are complete lines of COPY's CSV."""
+def parse(rows: list[bytes], columns: int) -> list[pa.Array]:
+    """The texts of each column. `rows` are complete lines of COPY's CSV; they are given up, for one may be as large as
+    all that is made of it."""
     if not rows:
         return [pa.nulls(0, pa.binary())] * columns
     # A line in front: the parser takes away a byte order mark at the beginning, which may be a value's own.
-    data = b"".join(chain((b"\n",), rows))
+    count, data = len(rows), b"".join(chain((b"\n",), rows))
+    rows.clear()
     names = [str(i) for i in range(columns)]
     table = csv.read_csv(
         pa.BufferReader(data),
@@ -191,7 +193,7 @@ def parse(rows: Sequence[bytes], columns: int) -> list[pa.Array]:
             quoted_strings_can_be_null=False,
         ),
     )
-    if table.num_rows != len(rows):
+    if table.num_rows != count:
         raise RuntimeError("COPY sent one row a message, and the parser sees other rows")
     return [
         column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +121,24 @@ async def test_a_row_of_as_many_columns_as_there_may_be(tmp_path: Path) -> None:
             await arrived(hospital, one, ("wide",))
             check(hospital, one, "wide")
             assert one.said("his") == {}
+
+
+MIB = 1 << 20
+TEXT_BYTES = 60 * MIB
+MEMORY_FACTOR_MAX = 8
+"""Of the length of a value's text: what the agent may take while it is on its way."""
+
+
+def test_a_value_of_60_mb_takes_a_known_share_of_memory(tmp_path: Path) -> None:
+    with hospital_of(
+        "CREATE TABLE big(id int PRIMARY KEY, n int, v text)",
+        "CREATE PUBLICATION guicang_his FOR TABLE ONLY big",
+    ) as hospital:
+        patient = f"ALTER DATABASE {hospital.server.quoted(hospital.database)} SET wal_sender_timeout = '60s'"
+        hospital.run(patient)
+        value = f"repeat(md5('x'), {TEXT_BYTES // 32})"
+        command = [sys.executable, "-m", "tests.integration.large_value"]
+        place = [str(hospital.server.port), hospital.database, str(tmp_path), value]
+        done = subprocess.run([*command, *place], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2_000:]
+        assert int(done.stdout) < MEMORY_FACTOR_MAX * TEXT_BYTES

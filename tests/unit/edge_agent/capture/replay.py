@@ -15,6 +15,8 @@ from protocol.names import TableName
 
 from ..reading import BatchSeen, Change, Event, Mark
 
+LARGE, AN_ASIDE, SHA256_BYTES = 0x0C, 0x0D, 32
+"""Tags of docs/protocol.md §5."""
 COUNTS = {Op.READ: 1, Op.CREATE: 1, Op.UPDATE: 0, Op.DELETE: -1}
 
 
@@ -95,10 +97,19 @@ def split(row: bytes) -> list[bytes]:
     """The cells of a canonical row."""
     cells, offset = [], 0
     while offset < len(row):
-        _, end = canonical._decode_cell(row, offset, 0)
+        end = _end_of(row, offset)
         cells.append(row[offset:end])
         offset = end
     return cells
+
+
+def _end_of(row: bytes, offset: int) -> int:
+    """Of the cell that begins there; of a large value it is a hash, of one aside a reason and the original."""
+    if row[offset] == LARGE:
+        return offset + 1 + SHA256_BYTES
+    if row[offset] == AN_ASIDE:
+        return _end_of(row, _end_of(row, offset + 1))
+    return canonical._decode_cell(row, offset, 0)[1]
 
 
 class Replay:
