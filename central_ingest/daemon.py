@@ -228,7 +228,9 @@ class Daemon:
     def _status(self) -> dict[str, Any]:
         now = wall()
         parked, incomplete = fleet.parked_lines(self._ledger), fleet.incomplete_lines(self._ledger)
-        streams = fleet.stream_lines(self._roster, self._ledger, now, self._unlisted.counts(now))
+        streams = fleet.stream_lines(
+            self._roster, self._ledger, now, self._unlisted.counts(now), self._metrics.lags
+        )
         fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
         return {
             "format": fleet.FORMAT,

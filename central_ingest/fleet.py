@@ -14,6 +14,7 @@ from typing import Any
 
 from protocol.names import Stream
 
+from .lags import Lags
 from .ledger.holes import HEALED
 from .ledger.ledger import Ledger
 from .roster import Roster
@@ -27,9 +28,9 @@ QUIET_MICROS = 120_000_000
 
 
 def stream_lines(
-    roster: Roster, ledger: Ledger, now: int, unlisted_tables: Mapping[Stream, int]
+    roster: Roster, ledger: Ledger, now: int, unlisted_tables: Mapping[Stream, int], lags: Lags
 ) -> list[dict[str, Any]]:
-    """One line a stream: who holds it, how far it is, how fresh the agent says it is."""
+    """One line a stream: who holds it, how far it is, how fresh the agent says it is, how long its rows take."""
     fleet = ledger.fleet()
     names = dict(ledger.sites())
     landed: dict[tuple[str, str], int] = {}
@@ -59,6 +60,7 @@ def stream_lines(
                 "heard": heard or None,
                 "silent": now - heard > QUIET_MICROS,
                 "freshness_seconds": None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6),
+                "commit_to_landed": None if (lag := lags.of(stream)) is None else lag.as_json(),
                 "backlog_bytes": _number(said.get("backlog_bytes")),
                 "healthy": said.get("healthy") is True,
                 "paused": _paused(said.get("paused")),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+
+from .lags import Lags
 
 
 @dataclass(slots=True)
@@ -20,6 +23,7 @@ class Metrics:
     """Arrivals for which the inbox had no room: they are sent again."""
     rows_landed: int = 0
     commits: int = 0
+    lags: Lags = field(default_factory=lambda: Lags(time.monotonic))
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def refuse(self, code: str) -> None:

@@ -102,6 +102,13 @@ def _streams(console: Console, said: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if lag := s.get("commit_to_landed"):
+            console.print(
+                f"    提交到入库 commit → landed 中位 median {lag['p50_seconds']:g} s · 99 % {lag['p99_seconds']:g} s"
+                f" · {lag['rows']:,} 行 rows",
+                highlight=False,
+                soft_wrap=True,
+            )
         if gone := s.get("tables_unlisted"):
             console.print(
                 f"    [yellow]源端已无 not at their source any more[/yellow] {gone} 张表 tables"

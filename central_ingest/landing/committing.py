@@ -106,6 +106,7 @@ class Committing:
             landing.uncertain = False
             raise
         self._lake.make_durable(path, version)
+        self._metrics.lags.note(landing.record.stream, rows["_gc_source_time"], self._wall())
         landing.last_commit = self._now()
         landing.commit_seconds = landing.last_commit - started
         self._allowance = self._allowance.less(landing.commit_seconds)

@@ -19,6 +19,7 @@ from central_ingest.fleet import (
     unlisted,
     write_status,
 )
+from central_ingest.lags import Lags
 from central_ingest.ledger.holes import GONE, HEALED, Hole
 from central_ingest.ledger.ledger import InventoryLine, Ledger, TableRecord
 from central_ingest.roster import Roster, Tenure
@@ -42,7 +43,7 @@ def ledger() -> Ledger:
 def line(ledger: Ledger) -> dict[str, Any]:
     roster = Roster()
     roster.begin(Tenure(STREAM, "a", Head(2, 7, b"h"), received=NOW - 5))
-    (one,) = stream_lines(roster, ledger, NOW, Unlisted(ledger).counts(NOW))
+    (one,) = stream_lines(roster, ledger, NOW, Unlisted(ledger).counts(NOW), Lags(lambda: 0.0))
     return one
 
 
@@ -66,6 +67,7 @@ def test_a_line_says_how_fresh_and_how_far(ledger: Ledger) -> None:
         "freshness_seconds": 2.5,
         "backlog_bytes": 9,
         "healthy": True,
+        "commit_to_landed": None,
         "paused": None,
     }
 
