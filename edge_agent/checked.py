@@ -24,7 +24,6 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         "found at the next scan": "下次扫描发现 found at the next scan",
         "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
     }
-    hindered = {one["source"]: one["fault"] for one in facts if one["server"]}
     for one in facts:
         if one["server"]:
             show_server(console, one["source"], one["server"])
@@ -36,7 +35,7 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
             soft_wrap=True,
         )
         key = escape(", ".join(one["key"])) or "无 none"
-        if _is_not_prepared(one, hindered.get(one["source"])):
+        if _is_not_prepared(one):
             console.print(f"    主键 key {key}", soft_wrap=True, highlight=False)
             then = words.get(one["log"]["once_prepared"], "?")
             console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
@@ -49,6 +48,9 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         else:
             said = [words[one[what]] for what in ("way", "guarantee") if one[what]]
             console.print(" · ".join([f"    主键 key {key}", *said]), soft_wrap=True, highlight=False)
+            if one["included"] and one["log"] and one["log"]["once_prepared"] != one["guarantee"]:
+                then = words.get(one["log"]["once_prepared"], "?")
+                console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
         if one["log"] and one["included"]:
             show_table(console, one)
         if one["cost"]:
@@ -87,7 +89,7 @@ def _show_cost(console: Console, cost: dict[str, Any]) -> None:
 
 def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> None:
     """Of all tables of a source that are captured."""
-    scanned = [one["cost"] for one in included if not _is_left_to_its_log(one)]
+    scanned = [one["cost"] for one in included if one["way"] != "log"]
     costs = [cost for cost in scanned if cost and cost["scan_seconds"] is not None]
     if not costs:
         return
@@ -102,17 +104,8 @@ def _show_sum(console: Console, source: str, included: list[dict[str, Any]]) -> 
     )
 
 
-def _is_not_prepared(one: dict[str, Any], hindrance: str | None) -> bool:
-    """Whether nothing but what is missing at its server keeps the table from being captured."""
+def _is_not_prepared(one: dict[str, Any]) -> bool:
+    """Whether nothing but a right that it lacks keeps the table from being captured."""
     if not (one["fault"] and one["log"] and one["included"]):
         return False
-    return bool(
-        one["fault"] == hindrance or (one["log"]["select"] is False and not one["log"]["row_security"])
-    )
-
-
-def _is_left_to_its_log(one: dict[str, Any]) -> bool:
-    """Also where that cannot be followed at present: what a scan would cost was not asked."""
-    return one["way"] == "log" or bool(
-        one["cost"] is None and one["log"] and one["log"]["once_prepared"] == EXACT
-    )
+    return one["log"]["select"] is False and not one["log"]["row_security"]

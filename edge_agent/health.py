@@ -30,7 +30,7 @@ STALE_SECONDS_MIN = 60.0
 """No source is stale whose freshness is younger than this."""
 FOLLOWED_SHOWN = 20
 FAULTS_SHOWN = 20
-PASSING = frozenset({"GC-2014", "GC-2041"})
+PASSING = frozenset({"GC-2014", "GC-2041", "GC-2078"})
 """Faults that pass by themselves: shown, but no alarm. Should one last, the source goes stale."""
 
 
@@ -89,7 +89,7 @@ class Health:
             "source": slug,
             "name": facts["name"],
             "kind": facts["kind"],
-            "healthy": not (stale or serious or runner.report.fault or code or paused),
+            "healthy": not (stale or serious or runner.report.fault or runner.report.log or code or paused),
             "paused": None if paused is None else asdict(paused),
             "freshness_seconds": freshness,
             "fresh_as_of": fresh_as_of,
@@ -100,6 +100,7 @@ class Health:
             "backlog_bytes": backlog.bytes if backlog else 0,
             "refused": code,
             "fault": _json(runner.report.fault),
+            "log_fault": _json(runner.report.log),
             "waits_for_hours": runner.report.closed,
             "tables": _tables(tables),
             "followed": _followed(tables)[:FOLLOWED_SHOWN],
@@ -144,7 +145,7 @@ def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
     return [
         {"table": str(name), **fault.as_json()}
         for name, t in tables.items()
-        for fault in list(t.faults.values())
+        for fault in [*t.faults.values(), *([t.alarm] if t.alarm else [])]
     ]
 
 

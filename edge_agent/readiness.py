@@ -12,6 +12,7 @@ from protocol.names import TableName
 
 from .sources.dialects.dialect import REFUSED
 from .sources.included import is_included
+from .sources.log import NO_LOG
 from .sources.pg.libpq import available
 from .sources.pg.needs import Needs, needs
 from .sources.pg.prepared import KINDS, Prepared, Publication
@@ -100,10 +101,8 @@ class Readiness:
         return f"{self._hindrances[0].code} {self._hindrances[0].what}" if self._hindrances else None
 
     def is_left_to_its_log(self, info: TableInfo) -> bool:
-        """Now, or as soon as the log can be followed at all."""
-        if not self._hindrances:
-            return info.name in self._carried
-        return info.name in self._wanted.tables and self._would_be_exact(info)
+        """Its tables are scanned while the log cannot be followed at all."""
+        return info.name in self._carried and not any(one.code in NO_LOG for one in self._hindrances)
 
     def _would_be_exact(self, info: TableInfo) -> bool:
         """Once the DBA's script has run."""
@@ -112,12 +111,12 @@ class Readiness:
 
     def _why(self, info: TableInfo) -> Why | None:
         why = why_not(self._prepared, self._wanted, info.name, info.key)
-        carried = info.name in self._carried or info.name not in self._wanted.tables
-        return why or (None if carried else Why.UNKNOWN)
+        if why or info.name in self._carried or info.name not in self._wanted.tables:
+            return why
+        return Why.UNKNOWN if info.key else Why.LARGE
 
     def judged(self, info: TableInfo, facts: dict[str, Any]) -> dict[str, Any]:
-        """The facts of a table, with those of its log; it is captured in no way where the log cannot be followed, which
-        every turn of the agent begins with, or where it may not be read."""
+        """The facts of a table, with those of its log; it is captured in no way where it may not be read."""
         relation = (self._prepared.relations or {}).get(info.name)
         why = self._why(info)
         mend = None if why is None else MENDS.get(why)
@@ -139,7 +138,6 @@ class Readiness:
         if relation and (relation.row_security or not (relation.usage and relation.select)):
             unread = Rejected("GC-2003", table=str(info.name), reason=_UNREADABLE)
             fault = fault or f"{unread.code} {unread.what}"
-        fault = fault or self.fault
         if fault:
             return facts | {"way": None, "guarantee": None, "fault": fault, "log": log}
         exact = why in (None, Why.UNKNOWN) or facts["way"] != "log"

@@ -82,6 +82,7 @@ _SQL = (
 #   slot = "guicang_{slug}"        # 连字符改为下划线 hyphens become underscores
 #   publications = ["guicang_{slug}"]
 #   wal_keep_bytes_max = 10737418240  # 允许服务器为我们保留的日志量 log that the server may keep for us
+#   wal_keep_seconds_max = 604800     # 以及最久保留多少秒 and for how long
 """
     + _TABLE
     + _WAYS

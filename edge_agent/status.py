@@ -139,6 +139,10 @@ def _source(source: dict[str, Any], now: int, paint: Any) -> list[str]:
     )
     if source["refused"]:
         lines.append("    " + paint("bad", f"中心拒绝 refused by the centre: {source['refused']}"))
+    if fault := source.get("log_fault"):
+        lines.append("    " + paint("warn", "无法跟踪日志，改为扫描：变更在下次扫描时发现"))
+        lines.append("    " + paint("warn", "its log cannot be followed: scans find the changes"))
+        lines += _fault(fault, paint)
     for fault in [source["fault"], *source["faults"]]:
         if fault:
             lines += _fault(fault, paint)

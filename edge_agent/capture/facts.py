@@ -15,6 +15,8 @@ from protocol import canonical
 
 from ..spool.records import TableState
 
+WAY_CHANGED = "way changed"
+"""Why a snapshot begins: scans and log know nothing of what the other one sent."""
 _PLAIN = ("confirmed", "before", "deleted", "of", "checked", "gone")
 
 

@@ -15,7 +15,7 @@ from protocol.errors import Rejected
 from ..orders import Orders
 from ..spool.records import TableState
 from . import snapshot
-from .facts import Facts, facts_of
+from .facts import WAY_CHANGED, Facts, facts_of
 from .index import IndexFiles
 from .phases import Phase
 from .polling import Follower, begin_polling
@@ -26,7 +26,6 @@ log = logging.getLogger("edge.capture")
 
 ASKED_FOR = "asked for"
 DAMAGED = "index damaged"
-WAY_CHANGED = "way changed"
 
 
 def begin(one: Follower, files: IndexFiles, orders: Orders, damaged: bool) -> Pass:

@@ -20,6 +20,8 @@ class TableReport:
     rows_estimate: int | None = None
     faults: dict[Task, Fault] = field(default_factory=dict)
     done: dict[Task, int] = field(default_factory=dict)
+    alarm: Fault | None = None
+    """What has happened to it that a person should know of, though it is captured."""
     follows: tuple[Task, ...] = ()
     """How it is read besides its scans: polled, or by a window."""
 
@@ -48,6 +50,8 @@ class Report:
 
     tables: dict[TableName, TableReport] = field(default_factory=dict)
     fault: Fault | None = None
+    log: Fault | None = None
+    """Why its log cannot be followed, where its tables are scanned for that."""
     unmatched: list[Fault] = field(default_factory=list)
     """One for each pattern of `include` that fits nothing."""
     closed: bool = False

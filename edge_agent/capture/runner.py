@@ -34,7 +34,7 @@ from ..spool.spool import Spool
 from ..timetable import Timetable
 from .index import IndexFiles
 from .lane import Lane
-from .log.work import LogWork
+from .log.work import Keep, LogWork
 from .metered import Metered
 from .pacing import Pacing
 from .reports import Report
@@ -52,8 +52,11 @@ BACKFILL_BACKLOG_BYTES = 8 << 20
 BACKFILL_SECONDS = 0.05
 HOURS_SECONDS = 30.0
 """How often a scan that waits for its hours looks at the clock."""
+GIVEN_UP = frozenset({"GC-2059", "GC-2074"})
+"""Codes of a log that was given up for the hospital's disk."""
 LOG_PAUSE_SECONDS = 0.001
 """Where a log is followed its next step waits for it."""
+MEMORY_SECONDS = 10.0
 NOTED_SECONDS = 1.0
 """While scans follow on one another without a pause, completeness is noted no more often than this."""
 
@@ -123,6 +126,7 @@ class Runner:
         self._all_there = False
         self._noted_at: float | None = None
         self._idle_seconds = 0.0
+        self._memory_due = 0.0
         self._wake = asyncio.Event()
         self._lane = Lane(slug)
 
@@ -133,7 +137,7 @@ class Runner:
         return LogWork(
             self.slug,
             self._steps.bounds,
-            self._settings.wal_keep_bytes_max,
+            Keep(self._settings.wal_keep_bytes_max, self._settings.wal_keep_seconds_max),
             self._writer,
             self.report,
             self._orders,
@@ -174,7 +178,8 @@ class Runner:
         while True:
             self._wake.clear()
             failures = 0 if await self.attempt() else failures + 1
-            await asyncio.to_thread(return_memory)
+            self._memory_due = 0.0
+            await self._return_memory()
             pause = retry_seconds(failures) if failures else self._idle_seconds
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):  # wait_for loses a cancellation that meets the event
@@ -185,6 +190,7 @@ class Runner:
         try:
             while (pause := await self.turn()) == 0:
                 self.report.fault = None
+                await self._return_memory()
         except Paused:
             pause = self._settings.scan_interval_seconds
         except Fault as fault:
@@ -193,6 +199,12 @@ class Runner:
         self.report.fault = None
         self._idle_seconds = pause
         return True
+
+    async def _return_memory(self) -> None:
+        """Also of a source that always has something to do."""
+        if self._clock() >= self._memory_due:
+            await asyncio.to_thread(return_memory)
+            self._memory_due = self._clock() + MEMORY_SECONDS
 
     async def close(self) -> None:
         """Whatever still runs at the source is broken off first; a disk that hangs for good is left behind."""
@@ -212,7 +224,7 @@ class Runner:
         """At most one step of work; how many seconds nothing is due after it. Raises the source's and the spool's
         faults; those of a table are noted."""
         if self._log is not None:
-            await self._relieve(self._log)
+            await self._tend(self._log)
         self._stop_if_paused()
         try:
             self._follow_epoch()
@@ -221,31 +233,34 @@ class Runner:
                 await self._round(source)
             scans = self._scans_may_work()
             job = self._rhythm.next(self._clock(), scans=scans)
-            more = self._log is not None and await self._follow_log(self._log, wait=job is None, scans=scans)
+            follows = self._log is not None and self._log.follows
+            more = follows and await self._follow_log(wait=job is None, scans=scans)
             if job is not None:
                 await self._lane.run(self._steps.step, source, job)
                 await asyncio.sleep(self._pacing.rest(job, *source.read_meter()))
-            if self._log is None:
+            if not follows:
                 self._note_complete()
             return 0.0 if more else self._pause(scans)
         except Fault:
             self._steps.forget_work()
             if self._log is not None:
                 self._log.forget()
+                self._round_due = None  # whether there is still a log
             raise
 
-    async def _relieve(self, log: LogWork) -> None:
+    async def _tend(self, log: LogWork) -> None:
         """Also of a source that is paused: its server goes on keeping its log for us."""
         try:
             await self._opened()
-            await self._lane.run(log.relieve, cast(LogSource, self.source))
+            await self._lane.run(log.tend, cast(LogSource, self.source))
         except Fault as fault:
-            if fault.code == "GC-2059" or self._orders.pause_of(self.slug) is None:
+            if fault.code in GIVEN_UP or self._orders.pause_of(self.slug) is None:
                 raise
 
-    async def _follow_log(self, log: LogWork, *, wait: bool, scans: bool) -> bool:
+    async def _follow_log(self, *, wait: bool, scans: bool) -> bool:
         """Whether there may be more at once. Chunks rest as scans do; the log itself never waits."""
-        source = cast(LogSource, self.source)
+        source, log = cast(LogSource, self.source), self._log
+        assert log is not None
         chunks = scans and self._clock() >= self._log_rests_until
         step = partial(
             log.step, source, wait=wait, snapshots=chunks, floor=self._complete_besides_the_log(log)
@@ -269,7 +284,7 @@ class Runner:
             self._rhythm.wait(now, scans=scans),
             None if self._round_due is None else self._round_due - now,
         ]
-        if self._log is not None:
+        if self._log is not None and self._log.follows:
             waits.append(LOG_PAUSE_SECONDS)
         if not scans:
             waits.append(HOURS_SECONDS if self.report.closed else BACKFILL_SECONDS)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from protocol import canonical
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.schema import TableSchema
 
 from ..batching import GroupBuilder
+from ..changes import Changes
 from ..spool.records import TableState
 from .facts import Facts, Progress
 from .phases import Event, Phase, after
@@ -64,13 +66,8 @@ def carried(state: TableState, rows: int) -> TableState:
 
 def end(writer: StreamWriter, schema: TableSchema, progress: Progress, lasting: Facts) -> None:
     """Write the end mark: the table follows from now on, and `lasting` is remembered."""
-    facts = {
-        "batches": progress.batches,
-        "rows": progress.rows,
-        "set_hash": progress.set_hash_text,
-    }
     group = writer.group()
-    group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, facts))
+    group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, _ended(progress)))
     phase = after(Phase.SNAPSHOT, Event.END)
     writer.commit(group, table=TableState(schema.table, phase, schema.fingerprint, lasting.to_json()))
 
@@ -81,6 +78,30 @@ def drop(writer: StreamWriter, state: TableState) -> None:
     say(writer, group, state, MarkKind.DROP)
     phase = after(Phase(state.phase), Event.DROP)
     writer.commit(group, table=TableState(state.table, phase, state.fingerprint, {}), drop_all_shards=True)
+
+
+def _ended(progress: Progress) -> dict[str, Any]:
+    return {"batches": progress.batches, "rows": progress.rows, "set_hash": progress.set_hash_text}
+
+
+def whole(
+    writer: StreamWriter, group: GroupBuilder, changes: Changes, reason: str, *, id: str | None
+) -> TableState:
+    """All of a snapshot in one group: its begin mark, its rows, which are all reads, its end mark. Gives the table's
+    state afterwards, but for its facts."""
+    schema = changes.schema
+    known = writer.table(schema.table)
+    phase = after(after(Phase(known.phase) if known else Phase.NEW, Event.BEGIN), Event.END)
+    progress = Progress(id or secrets.token_hex(16), reason)
+    group.schema(schema)
+    group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_BEGIN, progress.id, {"reason": reason}))
+    before = group.batches
+    group.add(changes)
+    names = [column.name for column in schema.columns]
+    lines = canonical.encode_rows(changes.rows.columns, names, changes.rows.asides)
+    progress = progress.plus(b"", group.batches - before, lines)
+    group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, _ended(progress)))
+    return TableState(schema.table, phase, schema.fingerprint, {})
 
 
 def say(writer: StreamWriter, group: GroupBuilder, state: TableState, kind: MarkKind) -> None:

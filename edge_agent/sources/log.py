@@ -157,8 +157,14 @@ class Chunk:
     identity: str
 
 
+NO_LOG = frozenset(
+    ["GC-2054", "GC-2055", "GC-2056", "GC-2057", "GC-2058", "GC-2073", "GC-2082", "GC-2083", "GC-2084"]
+)
+"""Codes of what keeps a log from being followed until a person changes it: its tables are scanned meanwhile."""
+
+
 class LogSource(Protocol):
-    """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read (…)."""
+    """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read."""
 
     def describe(self, table: TableName) -> TableSchema:
         """As `Source.describe`."""
@@ -177,9 +183,17 @@ class LogSource(Protocol):
         """The server may forget every transaction whose commit record begins below `lsn`."""
         ...
 
-    def relieve(self, bytes_max: int) -> int:
-        """Give up the log where the server keeps more than so much of it for us: how many bytes that was, 0 where
-        nothing was done. `follow` then raises LogLost."""
+    def kept(self) -> tuple[int, int]:
+        """How many bytes of log the server keeps for us, and what its clock says (microseconds UTC)."""
+        ...
+
+    def give_up(self) -> None:
+        """The server keeps nothing for us any more; `follow` then raises LogLost."""
+        ...
+
+    def spare(self) -> dict[TableName, Rejected]:
+        """Take out of the log each table that the hospital itself cannot change for standing there: Rejected GC-2071,
+        or GC-2072 where we may not and it still stands there."""
         ...
 
     def visible(self) -> Snapshot:
@@ -191,7 +205,8 @@ class LogSource(Protocol):
         ...
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        """The identity (as of a Chunk) of each of these tables that the log carries now, whole and by key."""
+        """The identity (as of a Chunk) of each of these tables that the log carries now, whole. Raises Transient with
+        one of `NO_LOG` where nothing is carried as things are set up."""
         ...
 
     def chunk(self, schema: TableSchema, after: bytes, limits: PageLimits) -> Chunk:
@@ -200,6 +215,14 @@ class LogSource(Protocol):
 
     def rows_of(self, schema: TableSchema, keys: Sequence[bytes]) -> Chunk:
         """The rows that have these canonical keys now; `page.full` means nothing."""
+        ...
+
+    def holding(self) -> int | None:
+        """The session whose transaction has been under way for longest, as a DBA knows it; None where there is none."""
+        ...
+
+    def whole_chunk(self, schema: TableSchema, limits: PageLimits) -> Chunk:
+        """All rows of a table without a key, by one statement; `page.full` where they exceed the limits."""
         ...
 
     def fence(self) -> str:

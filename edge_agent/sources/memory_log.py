@@ -1,6 +1,7 @@
 """A database with a log in memory, for tests and the simulation: transactions, snapshots, and a slot.
 
-It keeps rows as Python values of the wire types and orders keys as Python does. A commit stands in the log at once and
+It keeps rows as Python values of the wire types and orders keys as Python does; a row of a table without a key is named
+by whoever writes it. A commit stands in the log at once and
 becomes visible only when `show` is called, as behind a synchronous standby; columns in `large` are left out of an
 update that did not change them. Same contract as the real one.
 """
@@ -43,7 +44,8 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """One row change of a transaction; `row` None for a deletion, `old` the key that an update changed."""
+    """One row change of a transaction; `row` None for a deletion, `old` the key that an update changed, `before` the
+    row as it was where the table has no key."""
 
     table: TableName
     op: Op
@@ -52,6 +54,7 @@ class Did:
     old: Key | None = None
     unchanged: tuple[str, ...] = ()
     logged: bool = True
+    before: Row | None = None
 
 
 @dataclass
@@ -99,7 +102,7 @@ class MemoryLog:
         self, schema: TableSchema, rows: Sequence[Row] = (), *, large: Sequence[str] = (), joined: bool = True
     ) -> None:
         """With rows that no log tells of. Until it has `joined` none tells of what is written."""
-        first = {self._key(schema, row): row for row in rows}
+        first = {self._key(schema, row) or (place,): row for place, row in enumerate(rows)}
         self._tables[schema.table] = _Table(schema, frozenset(large), first, joined, rows=dict(first))
 
     def join(self, table: TableName) -> None:
@@ -119,15 +122,19 @@ class MemoryLog:
         before = stored.rows.pop(key, None)
         if row is None:
             if before is not None:
-                did.append(Did(table, Op.DELETE, key, None, logged=stored.joined))
+                told = None if stored.schema.key else before
+                did.append(Did(table, Op.DELETE, key, None, logged=stored.joined, before=told))
             return
-        new = self._key(stored.schema, row)
+        new = self._key(stored.schema, row) or key
         overwritten = stored.rows.pop(new, None)
         if overwritten is not None:
             did.append(Did(table, Op.DELETE, new, None, logged=stored.joined))
         stored.rows[new] = row
         if before is None:
             did.append(Did(table, Op.CREATE, new, row, logged=stored.joined))
+            return
+        if not stored.schema.key:
+            did.append(Did(table, Op.UPDATE, key, row, logged=stored.joined, before=before))
             return
         names = [c.name for c in stored.schema.columns]
         same = tuple(
@@ -279,9 +286,13 @@ class MemoryLog:
 
         for ordinal, did in part:
             if did.op is Op.DELETE:
-                add(ordinal, Op.DELETE, self._bare(schema, did.key))
+                add(ordinal, Op.DELETE, did.before or self._bare(schema, did.key))
                 continue
             assert did.row is not None
+            if did.before is not None:
+                add(ordinal, Op.DELETE, did.before)
+                add(ordinal, Op.CREATE, did.row)
+                continue
             if did.old is not None:
                 add(ordinal, Op.DELETE, self._bare(schema, did.old))
                 add(ordinal, Op.CREATE, did.row, came=True, left_out=did.unchanged)
@@ -298,12 +309,14 @@ class MemoryLog:
         assert lsn <= self._lsn + 1
         self.confirmed = max(self.confirmed, lsn)
 
-    def relieve(self, bytes_max: int) -> int:
-        kept = self._lsn - self.confirmed
-        if kept <= bytes_max:
-            return 0
+    def kept(self) -> tuple[int, int]:
+        return max(0, self._lsn - self.confirmed), self._lsn
+
+    def give_up(self) -> None:
         self.confirmed, self.origin = self._lsn + 1, f"after {self._lsn}"
-        return kept
+
+    def spare(self) -> dict[TableName, Rejected]:
+        return {}
 
     def visible(self) -> Snapshot:
         self.before("visible")
@@ -351,13 +364,23 @@ class MemoryLog:
         wanted = (tuple(decode(key)) for key in keys)
         return self._chunk(schema, [seen[key] for key in wanted if key in seen], False)
 
+    def holding(self) -> int | None:
+        return min(self._hidden, default=None)
+
+    def whole_chunk(self, schema: TableSchema, limits: PageLimits) -> Chunk:
+        self.before("chunk")
+        self._check(schema)
+        found = list(self._seen(schema.table).values())
+        return self._chunk(schema, found[: limits.rows], len(found) > limits.rows)
+
     def _check(self, schema: TableSchema) -> None:
         if self._tables[schema.table].schema.fingerprint != schema.fingerprint:
             raise Rejected("GC-2010", table=str(schema.table))
 
     def _chunk(self, schema: TableSchema, found: list[Row], full: bool) -> Chunk:
         rows = _rows(schema, found)
-        keys = encode_rows([rows.columns[i] for i in schema.key_positions]) if found else [b""]
+        has_keys = found and schema.key
+        keys = encode_rows([rows.columns[i] for i in schema.key_positions]) if has_keys else [b""]
         identity = str(self._tables[schema.table].rewritten)
         return Chunk(Page(rows, keys[-1], full), self._snapshot(), identity)
 

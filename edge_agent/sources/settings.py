@@ -180,6 +180,11 @@ class PostgresSettings(SqlSettings):
         ge=1 << 20,
         description="Log that the server may keep for us; beyond it we drop our slot and read everything anew.",
     )
+    wal_keep_seconds_max: float = Field(
+        7 * 86_400.0,
+        gt=0,
+        description="How old that log may become; beyond it the same.",
+    )
 
     def slot_of(self, slug: str) -> str:
         return self.slot or f"guicang_{slug.replace('-', '_')}"

@@ -216,6 +216,10 @@ class Capturing:
             assert all(fault[sentence] in printed for sentence in ("code", *SENTENCES)), fault
         return {fault.get("table", ""): fault["code"] for fault in faults}
 
+    def printed(self) -> str:
+        """What `edge-agent status` shows."""
+        return "\n".join(render(self._health.status(self._time), 0.0, colour=False))
+
     # what a centre would have
 
     def deleted(self, slug: str) -> int:

@@ -9,167 +9,43 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
-from edge_agent.capture.facts import facts_of
-from edge_agent.capture.phases import Phase
 from edge_agent.orders import Pause
-from edge_agent.sources.settings import PostgresSettings, TableSettings
 from protocol.change import MarkKind, Op
-from protocol.errors import Fault
 from protocol.names import TableName
-from tests.comparing.source import open_source
-from tests.databases import PostgresServer, logical_postgres
 from tests.integration.capturing import Capturing
-from tests.unit.edge_agent.reading import Change, Mark
+from tests.integration.following import (
+    LONG,
+    TABLES,
+    Hospital,
+    a_hospital,
+    arrived,
+    capturing,
+    check,
+    marks,
+    turn,
+    turns_until,
+)
+from tests.unit.edge_agent.reading import Change
 
-PATIENCE_SECONDS = 60.0
 GIVEN_UP = (
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.UniqueViolation,
     psycopg2.errors.SerializationFailure,
 )
-TABLES = ("visit", "full_image", "by_index", "医嘱 Order", "parted")
-LONG = "repeat(md5('{}'), 400)"
-"""Longer than what stays in a row, and not to be compressed into it."""
-
-
-class Hospital:
-    def __init__(self, server: PostgresServer, database: str) -> None:
-        self.server = server
-        self.database = database
-
-    def run(self, *statements: str) -> None:
-        self.server.run(*statements, database=self.database)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.server.rows(query, self.database)
-
-    def name(self, table: str) -> TableName:
-        return TableName(self.database, "public", table)
-
-    def settings(self, **more: Any) -> dict[str, PostgresSettings]:
-        said = {"page_rows": 7, "scan_interval_seconds": 0.5, "deletion_rows_min": 100_000} | more
-        said["tables"] = {str(self.name("by_index")): TableSettings(key=("id",))}
-        url = self.server.url(self.database)
-        return {"his": PostgresSettings(url=url, include=("*",), duty_share_max=1.0, **said)}
-
-    def held(self, one: Capturing, table: str) -> Counter[bytes]:
-        name = self.name(table)
-        wires = {column.name: column.wire for column in one.schema("his", name).columns}
-        with closing(open_source(self.server.url(self.database))) as source:
-            batches = list(source.rows((name.database, name.schema, name.name), wires))
-        return Counter(b"".join(row) for batch in batches for row in zip(*batch, strict=True))
-
-    def drop_slot(self) -> None:
-        """Once its reader has gone."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while self.rows("SELECT FROM pg_replication_slots WHERE slot_name = 'guicang_his'"):
-            with suppress(psycopg2.Error):
-                self.run("SELECT pg_drop_replication_slot('guicang_his')")
-            assert time.monotonic() < end
-
-
-@contextmanager
-def hospital_of(*statements: str) -> Iterator[Hospital]:
-    """A database in which these were run."""
-    server = logical_postgres()
-    with server.database() as database:
-        one = Hospital(server, database)
-        one.run(*statements)
-        try:
-            yield one
-        finally:
-            one.drop_slot()
 
 
 @pytest.fixture
 def hospital() -> Iterator[Hospital]:
-    with hospital_of(
-        "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
-        "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
-        "ALTER TABLE full_image REPLICA IDENTITY FULL",
-        "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
-        "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
-        "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
-        'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
-        "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
-        "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-        "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
-        "CREATE TABLE keyless(n int)",
-        *(
-            f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
-            for t in TABLES
-        ),
-        "INSERT INTO keyless VALUES(1), (1), (2)",
-        "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
-        'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
-    ) as one:
+    with a_hospital() as one:
         yield one
-
-
-@asynccontextmanager
-async def capturing(hospital: Hospital, root: Path, **more: Any) -> AsyncIterator[Capturing]:
-    one = Capturing(root, hospital.settings(**more), began=int(time.time() * 1e6))
-    try:
-        yield one
-    finally:
-        await one.close()
-
-
-async def turn(one: Capturing) -> None:
-    with suppress(Fault):  # a source that was lost is found again
-        await one.runners["his"].turn()
-
-
-async def turns_until(one: Capturing, reached: Callable[[], bool]) -> None:
-    """The agent works until that holds; a source that it lost for a moment it finds again."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        await turn(one)
-        assert time.monotonic() < end, one.where("his")
-
-
-async def arrived(hospital: Hospital, one: Capturing, tables: Sequence[str] = TABLES) -> None:
-    """Until everything that was committed before this is in the spool, and these tables were read to their ends."""
-    hospital.run("CREATE TABLE IF NOT EXISTS later(n int)")
-    ((stamp,),) = hospital.rows("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    spool, stream = one._spool, one._seen["his"].stream
-    names = [hospital.name(table) for table in tables]
-
-    def there() -> bool:
-        states = [spool.table(stream, name) for name in names]
-        followed = all(s is not None and s.phase == Phase.FOLLOW and not stale(s) for s in states)
-        return followed and (one.runners["his"].report.last_pass or 0) > stamp
-
-    await turns_until(one, there)
-
-
-def stale(state: Any) -> bool:
-    log = facts_of(state).log
-    return log is None or bool(log.stale)
-
-
-def check(hospital: Hospital, one: Capturing, *tables: str) -> None:
-    cells = one.cells("his")
-    for table in tables or TABLES:
-        assert cells[hospital.name(table)] == hospital.held(one, table), table
-
-
-def marks(one: Capturing, table: TableName) -> list[tuple[MarkKind, str | None]]:
-    """Kinds, and of a snapshot's begin its reason."""
-    events = one.events("his")
-    return [
-        (e.header.mark, e.header.facts.get("reason"))
-        for e in events
-        if isinstance(e, Mark) and e.header.table_name == table
-    ]
 
 
 async def test_a_snapshot_and_every_kind_of_change(hospital: Hospital, tmp_path: Path) -> None:
@@ -444,7 +320,7 @@ async def test_a_server_that_keeps_too_much_log_is_relieved_and_all_is_read_anew
         runner._orders.take(lambda book: book.pausing("his", Pause(1, "local")))
         assert await runner.attempt()
         hospital.run("UPDATE visit SET n = 8", *["INSERT INTO keyless SELECT generate_series(1, 20000)"] * 3)
-        runner._log._relieved_at -= 100  # type: ignore[union-attr]
+        runner._log._tended_at -= 100  # type: ignore[union-attr]
         assert not await runner.attempt()
         assert one.said("his") == {"": "GC-2059"}
         assert hospital.rows("SELECT FROM pg_replication_slots WHERE slot_name = 'guicang_his'") == []

@@ -2,6 +2,7 @@
 
 While a chunk waits for its fence no other is read. What a chunk is made of lives in memory only: whoever is
 interrupted reads it again, from the cursor that the spool has. A table whose definition or file changed begins anew.
+One without a key is read by one statement, and its whole snapshot stands at the fence.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from ...sources.log import Chunk, LogSource, is_still
 from ...sources.source import PageLimits
 from .. import snapshot
 from ..diff import encode
-from ..facts import Facts, Followed, Progress
+from ..facts import WAY_CHANGED, Facts, Followed, Progress
 from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
+from . import multiset
 from .merging import merge
 from .tables import Tables
 from .unseen import Unseen
@@ -35,16 +37,20 @@ log = logging.getLogger("edge.capture")
 
 REREAD_KEYS_MAX = 200
 """Rows that are read once more by one statement."""
+WHOLE = PageLimits(1 << 40, 96 << 20)
+"""Of a table without a key more than this is not read by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A chunk whose fence is still to come. `again`: rows read once more, so many of the list."""
+    """A chunk whose fence is still to come. `again`: rows read once more, so many of the list. `reason`: of a snapshot
+    that is this chunk alone."""
 
     schema: TableSchema
     chunk: Chunk
     token: str
-    again: int
+    again: int = 0
+    reason: str | None = None
 
 
 class Chunks:
@@ -67,6 +73,7 @@ class Chunks:
         self._settings = settings
         self._pending: _Pending | None = None
         self._schemas: dict[TableName, TableSchema] = {}
+        self._ended: set[TableName] = set()
         self.floors: dict[TableName, int] = {}
 
     @property
@@ -77,6 +84,7 @@ class Chunks:
         """After any fault: the chunk that was read is void, and the log is told again to what it gives."""
         self._pending = None
         self._schemas.clear()
+        self._ended.clear()
         self._unseen = Unseen()
         return self._unseen
 
@@ -111,7 +119,11 @@ class Chunks:
         if reason is not None:
             if now.xmin < self.floors.setdefault(table, now.newest) or self._unseen.any:
                 return False
-            self._begin(writer, source, table, reason)
+            schema, identity = self._described(source, table)
+            if schema.key:
+                self._begin(writer, schema, identity, reason)
+            else:
+                self._read_whole(writer, source, schema, identity, reason)
             return True
         assert progress is not None
         schema = self._schema(writer, table)
@@ -137,16 +149,20 @@ class Chunks:
         if (stale := self._tables.followed(writer, table).stale) != "":
             return stale
         if self._tables.facts(writer, table).log is None:
-            return "way changed"
+            return WAY_CHANGED
         if wanted is not None and (progress is None or progress.id != wanted):
             return "asked for"
         return None
 
-    def _begin(self, writer: StreamWriter, source: LogSource, table: TableName, reason: str) -> None:
+    def _described(self, source: LogSource, table: TableName) -> tuple[TableSchema, str]:
         schema = source.describe(table)
         identity = source.identity(table)
         if identity is None:
             raise Rejected("GC-2002", table=str(table), source=self._slug)
+        return schema, identity
+
+    def _begin(self, writer: StreamWriter, schema: TableSchema, identity: str, reason: str) -> None:
+        table = schema.table
         before = self._tables.facts(writer, table)
         shards = writer.spool.shards(writer.stream, table)
         known = before.progress.rows if before.progress is not None else sum(one.rows for one in shards)
@@ -183,6 +199,33 @@ class Chunks:
             raise Rejected("GC-2010", table=str(schema.table))
         self._pending = _Pending(schema, chunk, source.fence(), again)
 
+    def _read_whole(
+        self, writer: StreamWriter, source: LogSource, schema: TableSchema, identity: str, reason: str
+    ) -> None:
+        """Until its fence the table goes on as it stands at the centre. What was known for scans of it goes now."""
+        chunk = source.whole_chunk(schema, WHOLE)
+        if chunk.page.full:
+            raise Rejected("GC-2077", table=str(schema.table))
+        if chunk.identity != identity:
+            raise Rejected("GC-2010", table=str(schema.table))
+        self._forget_scans(writer, schema.table)
+        self._pending = _Pending(schema, chunk, source.fence(), reason=reason)
+
+    def _forget_scans(self, writer: StreamWriter, table: TableName) -> None:
+        state, facts = self._tables.state(writer, table), self._tables.facts(writer, table)
+        shards = writer.spool.shards(writer.stream, table)
+        if state is None or facts.log is not None:
+            return
+        kept = Facts(
+            confirmed=facts.confirmed,
+            before=max(facts.before, sum(one.rows for one in shards)),
+            checked=facts.checked,
+            log=Followed(stale=WAY_CHANGED),
+        )
+        writer.commit(None, table=replace(state, facts=kept.to_json()), drop_all_shards=True)
+        self._files.remove(*(one.file for one in shards), *facts.files)
+        self._tables.written(table)
+
     def put_off(self) -> None:
         """The chunk that waits for its fence is read again later."""
         self._pending = None
@@ -196,6 +239,9 @@ class Chunks:
         """The fence of our chunk stands here in the log: its rows enter the group. Raises the table's faults."""
         assert self._pending is not None
         pending, self._pending = self._pending, None
+        if pending.reason is not None:
+            self._meet_whole(writer, group, pending, pending.reason)
+            return
         table, chunk = pending.schema.table, pending.chunk
         encoded = encode(pending.schema, chunk.page.rows, writer.secret)
         keys = canonical.digests(encoded.keys)
@@ -226,6 +272,32 @@ class Chunks:
             progress = replace(progress, complete=True)
         followed = replace(facts.log, reread=facts.log.reread[pending.again :])
         self._tables.keep(writer, table, replace(facts, progress=progress, log=followed))
+
+    def _meet_whole(self, writer: StreamWriter, group: GroupBuilder, pending: _Pending, reason: str) -> None:
+        """What its statement read, and what that did not see, is the table as it stands at the fence."""
+        schema, rows = pending.schema, pending.chunk.page.rows
+        table, digests = schema.table, encode(schema, rows, writer.secret).digests
+        read = Changes(schema, rows, [Op.READ] * rows.count, digests)
+        merged, digests = multiset.standing(read, self._unseen.of(table, pending.chunk.snapshot))
+        facts = self._tables.facts(writer, table)
+        self._guard(table, facts, merged.count)
+        state = snapshot.whole(
+            writer,
+            group,
+            Changes(schema, merged, [Op.READ] * merged.count, digests),
+            reason,
+            id=self._orders.wanted(self._slug, table),
+        )
+        lasting = Facts(checked=facts.checked, before=merged.count, log=Followed(pending.chunk.identity))
+        self._tables.keep_state(replace(state, facts=lasting.to_json()), lasting)
+        self._ended.add(table)
+
+    def committed(self) -> None:
+        """The group is in the spool, and with it what was ordered of the snapshots that ended in it."""
+        for table in self._ended:
+            self._orders.begun(self._slug, table)
+            self._orders.passed_on(self._slug, table)
+        self._ended.clear()
 
     def _end(self, writer: StreamWriter, schema: TableSchema, progress: Progress) -> None:
         facts = self._tables.facts(writer, schema.table)

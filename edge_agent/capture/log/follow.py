@@ -11,10 +11,8 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-
 from protocol import canonical
-from protocol.change import TIME, MarkKind, Op
+from protocol.change import MarkKind, Op
 from protocol.errors import Rejected
 from protocol.limits import GROUP_BYTES_MAX
 from protocol.names import TableName
@@ -38,15 +36,17 @@ from ...sources.log import (
 from ...spool.records import Scan, TableState
 from .. import snapshot
 from ..diff import select
-from ..facts import Facts, facts_of
+from ..facts import WAY_CHANGED, Facts, facts_of
 from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
 from ..writer import StreamWriter
+from .arriving import changes_of, selected
 from .chunks import Chunks
 from .position import Position
 from .tables import Tables
 from .unseen import Unseen
+from .waiting import Waiting
 
 log = logging.getLogger("edge.capture")
 
@@ -57,10 +57,6 @@ UNSEEN_ROWS = 50_000
 """Asked at once where so many changes are held."""
 UNSEEN_ROWS_MAX = 200_000
 """A chunk that has to wait for its fence behind more changes than this is read again later."""
-REST_SECONDS, REST_SECONDS_MAX = 1.0, 300.0
-"""How long a table rests whose snapshot met a fault; doubled with each that follows."""
-WAIT_SECONDS = 0.2
-"""How long nothing is begun where transactions must end first, or be seen."""
 IDLE_SECONDS = 1.0
 """How often an idle source's position is written down."""
 
@@ -99,9 +95,7 @@ class LogFollower:
         self._open = (0, 0)
         self._reached = 0
         self._drained = False
-        self._rests: dict[TableName, tuple[float, int]] = {}
-        """Until when, and after how many faults in a row."""
-        self._waits_until = 0.0
+        self._waiting = Waiting(clock)
         self._seen_at = self._noted_at = clock()
         self._complete = 0
 
@@ -109,6 +103,19 @@ class LogFollower:
     def complete(self) -> int:
         """Everything that was committed before (microseconds UTC, the source's clock) is in the spool; 0: unknown."""
         return self._complete
+
+    @property
+    def has_begun(self) -> bool:
+        return self._begun
+
+    def position(self) -> Position:
+        """As the spool has it."""
+        return Position.parse(self._writer().state().position)
+
+    def begin(self, source: LogSource) -> None:
+        """Find the log again where it was left, or begin it."""
+        if not self._begun:
+            self._begin(self._writer(), source, self.position())
 
     def forget(self) -> None:
         """After a fault: what is in memory alone is void, and the log is read again from the position."""
@@ -121,9 +128,8 @@ class LogFollower:
         """One gulp, for which it waits so long; whether anything came. `floor`: up to when everything else of the
         source is complete (microseconds UTC), None where there is nothing else."""
         writer = self._writer()
-        position = Position.parse(writer.state().position)
-        if not self._begun:
-            position = self._begin(writer, source, position)
+        self.begin(source)
+        position = self.position()
         self._see(source)
         gulp = source.read(GULP_BYTES, seconds)
         self._drained = gulp.drained
@@ -133,7 +139,7 @@ class LogFollower:
         self._finish(source, under, position, gulp, floor)
         return bool(gulp.events)
 
-    def _begin(self, writer: StreamWriter, source: LogSource, position: Position) -> Position:
+    def _begin(self, writer: StreamWriter, source: LogSource, position: Position) -> None:
         """What was lost on the way is read anew, and said so, before anything else of the log is."""
         try:
             origin = source.follow(position.end, position.origin)
@@ -148,7 +154,6 @@ class LogFollower:
             writer.commit(None, position=str(position), tables=self._tables.changed)
             self._tables.committed()
         self._begun = True
-        return position
 
     def leave(self, table: TableName) -> None:
         """The log carries the table no longer, or again: nothing that was known of it counts."""
@@ -179,11 +184,11 @@ class LogFollower:
     def snapshot(self, source: LogSource, tables: Collection[TableName]) -> bool:
         """One step of the first of these tables that needs any; False where none does or all have to wait. Nothing is
         read while more of the log is there: a chunk's fence would stand behind all of it."""
-        writer, now = self._writer(), self._clock()
+        writer, waiting = self._writer(), self._waiting
         caught_up = self._begun and self._reached >= Position.parse(writer.state().position).end
-        if not (caught_up and self._drained) or self.chunks.waits_for_fence or now < self._waits_until:
+        if not (caught_up and self._drained) or self.chunks.waits_for_fence or waiting.nothing_begins:
             return False
-        table = next((t for t in tables if self.chunks.due(writer, t) and not self._rests_at(t, now)), None)
+        table = next((t for t in tables if self.chunks.due(writer, t) and not waiting.rests(t)), None)
         if table is None:
             return False
         try:
@@ -191,30 +196,24 @@ class LogFollower:
         except Rejected as fault:
             self._give_up(writer, table, fault)
             return False
-        if not went_on:
-            self._waits_until = now + WAIT_SECONDS
+        if not went_on and waiting.held_up(table):  # by a forgotten window at the hospital, perhaps
+            self._reject(table, Rejected("GC-2078", table=str(table), session=source.holding() or "?"))
+        elif went_on and waiting.went_on(table):
+            self._reject(table, None)
         return went_on
-
-    def _rests_at(self, table: TableName, now: float) -> bool:
-        return now < self._rests.get(table, (now, 0))[0]
 
     def _give_up(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
         """A table whose definition is no longer that of its snapshot begins anew; else a person hears of it. Both after
-        a rest: each attempt costs the hospital a statement, and all other tables its time."""
+        a rest."""
         self._tables.clear()
         self.chunks.void(table)
-        self._rest(table)
+        self._waiting.failed(table)
         if fault.code == "GC-2010":
             self._tables.mark_stale(writer, table, "columns changed")
             writer.commit(None, tables=self._tables.changed)
             self._tables.committed()
         else:
             self._reject(table, fault)
-
-    def _rest(self, table: TableName) -> None:
-        times = self._rests.get(table, (0.0, 0))[1]
-        seconds = min(REST_SECONDS_MAX, REST_SECONDS * 2.0 ** min(times, 16))
-        self._rests[table] = (self._clock() + seconds, times + 1)
 
     # events
 
@@ -250,7 +249,7 @@ class LogFollower:
         except Rejected as fault:
             self._lose(under.writer, table, fault)
         else:
-            self._rests.pop(table, None)
+            self._waiting.succeeded(table)
             self._reject(table, None)
 
     def _logged(self, under: _Under, event: Changed, logged: Logged) -> None:
@@ -262,7 +261,7 @@ class LogFollower:
         self._unseen.hold(tuple(event.transactions), changes, logged.transaction)
         self._compare(under.writer, logged.schema)
         fresh = self._fresh(under.position, event, logged)
-        if not fresh:
+        if not fresh or self._counted_by_scans(under.writer, logged.schema):
             return
         if len(fresh) < changes.count:
             changes = selected(changes, fresh)
@@ -280,10 +279,15 @@ class LogFollower:
             self.chunks.void(schema.table)
             self._tables.mark_stale(writer, schema.table, "columns changed")
 
+    def _counted_by_scans(self, writer: StreamWriter, schema: TableSchema) -> bool:
+        """Copies of rows that the scans may have sent, of a table whose snapshot by the log is still to come."""
+        facts = self._tables.facts(writer, schema.table)
+        return not schema.key and (facts.log is None or facts.log.stale == WAY_CHANGED)
+
     def _lose(self, writer: StreamWriter, table: TableName, fault: Rejected) -> None:
         """Some of its changes cannot travel: it is read anew, where the same fault stays until it has gone."""
         self._reject(table, fault)
-        self._rest(table)
+        self._waiting.failed(table)
         self.chunks.void(table)
         self._tables.mark_stale(writer, table, fault.code)
 
@@ -322,9 +326,9 @@ class LogFollower:
     def _truncated(self, under: _Under, table: TableName) -> None:
         """A snapshot under way begins anew; the table's new file is no surprise."""
         writer, state = under.writer, self._tables.state(under.writer, table)
+        self.chunks.void(table)
         if state is None or state.phase not in (Phase.SNAPSHOT, Phase.FOLLOW):
             return
-        self.chunks.void(table)
         if state.phase == Phase.SNAPSHOT:
             self._tables.mark_stale(writer, table, "truncated")
         snapshot.say(writer, under.group, state, MarkKind.TRUNCATE)
@@ -345,6 +349,7 @@ class LogFollower:
         if not idle and (newer or under.group.any or self._tables.changed):
             whole = not position.commit
             complete = 0 if not whole else gulp.time if floor is None else min(gulp.time, floor)
+            position = replace(position, time=max(position.time, gulp.time)) if whole else position
             under.writer.commit(
                 under.group,
                 position=str(position),
@@ -353,6 +358,7 @@ class LogFollower:
                 scan=Scan(complete) if complete else None,
             )
             self._tables.committed()
+            self.chunks.committed()
             self._complete = gulp.time if whole else self._complete
             self._noted_at = now
         self._tables.clear()
@@ -373,36 +379,3 @@ class LogFollower:
         if now - self._seen_at >= SEEN_SECONDS or self._unseen.rows > UNSEEN_ROWS:
             self._unseen.see(source.visible())
             self._seen_at = now
-
-
-def changes_of(logged: Logged, secret: bytes, times: list[int]) -> Changes:
-    """With keys as they travel (landing.md §1a). Raises Rejected GC-2004 where one has no canonical form."""
-    schema, rows = logged.schema, logged.rows
-    key = set(schema.key)
-    if schema.key:
-        columns = [rows.columns[i] for i in schema.key_positions]
-        aside = any(entry["column"] in key for entries in rows.asides or () for entry in entries or ())
-        if aside or any(column.null_count for column in columns):
-            raise Rejected("GC-2004", table=str(schema.table))
-        keys = canonical.digests(canonical.encode_rows(columns))
-    else:
-        names = [c.name for c in schema.columns]
-        keys = canonical.digests(canonical.encode_rows(rows.columns, names, rows.asides), secret)
-    old_keys: list[bytes | None] | None = None
-    if logged.moved is not None and any(logged.moved):
-        old_keys = [keys[i - 1] if moved else None for i, moved in enumerate(logged.moved)]
-    stamps = pa.array([times[place] for place in logged.transaction], TIME)
-    return Changes(schema, rows, logged.ops, keys, old_keys, logged.unchanged, stamps)
-
-
-def selected(changes: Changes, positions: list[int]) -> Changes:
-    """Some of the changes; both halves of a change of key, or neither."""
-    return Changes(
-        changes.schema,
-        select(changes.rows, positions),
-        [changes.ops[i] for i in positions],
-        [changes.keys[i] for i in positions],
-        changes.old_keys and [changes.old_keys[i] for i in positions],
-        changes.unchanged and [changes.unchanged[i] for i in positions],
-        None if changes.times is None else changes.times.take(pa.array(positions, pa.int64())),
-    )

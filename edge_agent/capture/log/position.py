@@ -21,6 +21,8 @@ class Position:
     rows: int = 0
     origin: str = ""
     """Of which log (`LogSource.follow`)."""
+    time: int = 0
+    """Everything that was committed before (microseconds UTC, the source's clock) is spooled; 0: not known."""
 
     @classmethod
     def parse(cls, text: str | None) -> Position:
@@ -41,9 +43,9 @@ class Position:
         if one.commit < self.end:
             return self
         if one.end is not None:
-            return Position(max(self.end, one.end), origin=self.origin)
+            return Position(max(self.end, one.end), origin=self.origin, time=self.time)
         rows = max(rows, self.rows if one.commit == self.commit else 0)
-        return Position(self.end, one.commit, rows, self.origin)
+        return Position(self.end, one.commit, rows, self.origin, self.time)
 
     def reaching(self, lsn: int) -> Position:
         """Nothing was committed before `lsn` that is not spooled; within a transaction that says nothing."""

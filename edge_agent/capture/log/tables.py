@@ -44,6 +44,10 @@ class Tables:
         assert state is not None
         self._changed[table] = (replace(state, facts=facts.to_json()), facts)
 
+    def keep_state(self, state: TableState, facts: Facts) -> None:
+        """Also for one that is new to the spool."""
+        self._changed[state.table] = (state, facts)
+
     def mark_stale(self, writer: StreamWriter, table: TableName, reason: str) -> None:
         """It will be read anew; nothing where it was never read, and so will be anyway."""
         facts = self.facts(writer, table)

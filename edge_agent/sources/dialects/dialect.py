@@ -40,11 +40,13 @@ REFUSED = "GC-2040"
 
 @dataclass(frozen=True, slots=True)
 class UniqueIndex:
-    """Columns no two rows of which are equal, under `collations` (by column; absent: the column's own)."""
+    """Columns no two rows of which are equal, under `collations` (by column; absent: the column's own). `identity`:
+    what the database's log says of an old row, where it is not the primary key."""
 
     columns: tuple[str, ...]
     collations: Mapping[str, str] = field(default_factory=dict)
     primary: bool = False
+    identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)

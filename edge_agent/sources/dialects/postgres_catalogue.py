@@ -49,7 +49,8 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> '
 _TABLES_ORDER = " ORDER BY n.nspname, c.relname, a.attnum"
 
 _INDEXES = """
-SELECT n.nspname, c.relname, x.indexrelid::bigint, x.indisprimary, a.attname
+SELECT n.nspname, c.relname, x.indexrelid::bigint, x.indisprimary, a.attname,
+    c.relreplident = 'i' AND x.indisreplident
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -108,7 +109,8 @@ def tables(fetch: Fetch, table: TableName | None) -> list[TableFacts]:
 def _indexes(rows: Sequence[Sequence[Any]]) -> dict[tuple[Any, ...], tuple[UniqueIndex, ...]]:
     found: dict[tuple[Any, ...], list[UniqueIndex]] = {}
     for (schema, name, _, primary), lines in groupby(rows, key=lambda row: tuple(row[:4])):
-        index = UniqueIndex(tuple(line[4] for line in lines), primary=primary)
+        columns, identities = zip(*(line[4:6] for line in lines), strict=True)
+        index = UniqueIndex(columns, primary=primary, identity=all(identities))
         found.setdefault((schema, name), []).append(index)
     return {name: tuple(indexes) for name, indexes in found.items()}
 

@@ -66,6 +66,10 @@ class ChunkSource(SqlSource):
         statement = statements.select_present(self._dialect, schema.table, key, wanted, schema.columns)
         return self._read_chunk(schema, statement, PageLimits(len(keys), 1 << 40))
 
+    def whole_chunk(self, schema: TableSchema, limits: PageLimits) -> Chunk:
+        statement = statements.select_whole(self._dialect, schema.table, schema.columns)
+        return self._read_chunk(schema, (statement, ()), limits)
+
     def _read_chunk(self, schema: TableSchema, statement: statements.Statement, limits: PageLimits) -> Chunk:
         with self._reading(schema.table) as reading:
             self._check_definition(reading, schema)
@@ -74,7 +78,7 @@ class ChunkSource(SqlSource):
             if identity is None:
                 raise Rejected("GC-2002", table=str(schema.table), source=self._slug)
             rows, full = self._read_page(reading, schema, statement, limits)
-        keys = self._keys_of(schema, rows)
+        keys = self._keys_of(schema, rows) if schema.key else []
         return Chunk(Page(rows, keys[-1] if keys else b"", full), snapshot, identity)
 
     def fence(self) -> str:

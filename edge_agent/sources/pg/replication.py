@@ -25,6 +25,8 @@ from protocol.errors import Transient
 
 from .libpq import Ended, Stream, Unavailable, available
 from .parsing import EPOCH_MICROS
+from .naming import quoted
+from .statements import HOLDING
 
 PLUGIN = "pgoutput"
 
@@ -41,10 +43,11 @@ LOOK_SECONDS = 0.2
 """How often an idle stream is looked at."""
 
 MESSAGES_VERSION_MIN = 140_000
-"""From here on pgoutput passes logical messages."""
+"""From here on pgoutput passes logical messages, which fences are."""
 
 _WAIT = "SET lock_timeout = 0; SET statement_timeout = 0"
-"""A slot's creation waits for the transactions that run, however long."""
+_WAIT_FOR_WRITERS = "SET lock_timeout = '20s'"
+"""A slot's creation waits for the transactions that have written, but not for ever: it holds up everything else."""
 
 _SLOT = """
 SELECT plugin, database, active, restart_lsn, confirmed_flush_lsn, {status}
@@ -52,7 +55,12 @@ FROM pg_catalog.pg_replication_slots WHERE slot_name = %s
 """
 _STATUS_VERSION_MIN = 130_000
 _PUBLICATIONS = "SELECT pubname FROM pg_catalog.pg_publication"
-_RIGHT = "SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+_RIGHT = """
+SELECT rolreplication OR rolsuper, senders.used >= current_setting('max_wal_senders')::int,
+    current_setting('max_wal_senders')
+FROM pg_catalog.pg_roles, (SELECT count(*) AS used FROM pg_catalog.pg_stat_replication) senders
+WHERE rolname = current_user
+"""
 
 _DATA, _KEEPALIVE = ord("w"), ord("k")
 _HEAD_BYTES = 25
@@ -60,6 +68,8 @@ _HEAD_BYTES = 25
 _KEEPALIVE_FORM = struct.Struct(">xQqB")
 _STATUS_FORM = struct.Struct(">cQQQqB")
 _UNDEFINED = "42704"
+_NO_SLOT_FREE = "53400"
+_LOCK_TIMEOUT = "55P03"
 _REFUSALS = frozenset([_UNDEFINED, "55000", "55006", "0A000", "58P01"])
 """Of a statement about a slot: why is asked of the server, whose words are in its own language."""
 
@@ -126,25 +136,31 @@ class LogConnection:
             return self._slot(name)
 
     def create_slot(self, name: str) -> int:
-        """Its consistent point: what commits from there on is sent. Waits for the transactions that run now."""
-        command = f"CREATE_REPLICATION_SLOT {_quoted(name)} LOGICAL {PLUGIN} NOEXPORT_SNAPSHOT"
-        return parse_lsn(self._about_slot(name, command)[0][1])
+        """Its consistent point: what commits from there on is sent. Waits for the transactions that run now, GC-2079
+        where one of them does not end."""
+        self.execute(_WAIT_FOR_WRITERS)
+        command = f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL {PLUGIN} NOEXPORT_SNAPSHOT"
+        made = self._about_slot(name, command)
+        self.execute(_WAIT)
+        return parse_lsn(made[0][1])
 
     def drop_slot(self, name: str) -> None:
         """Waits for nobody: GC-2052 where it is in use."""
-        self._about_slot(name, f"DROP_REPLICATION_SLOT {_quoted(name)}")
+        self._about_slot(name, f"DROP_REPLICATION_SLOT {quoted(name)}")
+
+    def execute(self, statement: str) -> None:
+        """A statement that changes something, for good once this returns."""
+        self._rows(statement)
 
     def start(self, slot: str, from_lsn: int, publications: Sequence[str]) -> None:
         """Begin the stream with the first commit at or beyond `from_lsn`, or what was confirmed if that is more."""
         missing = set(publications) - {name for (name,) in self._rows(_PUBLICATIONS)}
         if missing:
             raise Transient("GC-2054", source=self._source)
-        names = ", ".join(map(_quoted, publications)).replace("'", "''")
-        options = f"proto_version '1', publication_names '{names}'"
-        if self._connection.server_version >= MESSAGES_VERSION_MIN:
-            options += ", messages 'true'"
+        names = ", ".join(map(quoted, publications)).replace("'", "''")
+        options = f"proto_version '1', publication_names '{names}', messages 'true'"
         place = f"{from_lsn >> 32:X}/{from_lsn & 0xFFFFFFFF:X}"
-        command = f"START_REPLICATION SLOT {_quoted(slot)} LOGICAL {place} ({options})"
+        command = f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {place} ({options})"
         self._about_slot(slot, command, streams=True)
         try:
             self._stream = Stream(self._connection)
@@ -242,8 +258,11 @@ class LogConnection:
             # A login that may not replicate is refused without a code, in the server's language.
             with contextlib.closing(connected(self._url)) as ordinary, ordinary.cursor() as cursor:
                 cursor.execute(_RIGHT)
-                if cursor.fetchall() == [(False,)]:
+                ((may, full, limit),) = cursor.fetchall()
+                if not may:
                     raise Transient("GC-2057", source=self._source) from None
+                if full:
+                    raise Transient("GC-2083", source=self._source, limit=limit) from None
             raise
 
     def _execute(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -264,7 +283,14 @@ class LogConnection:
                 self._cursor.start_replication_expert(command)
                 return []
             except Exception as error:
-                if getattr(error, "pgcode", None) in _REFUSALS and (code := self._why(name)):
+                refusal = getattr(error, "pgcode", None)
+                if refusal == _NO_SLOT_FREE:
+                    ((limit,),) = self._execute("SHOW max_replication_slots")
+                    raise Transient("GC-2082", source=self._source, limit=limit) from None
+                if refusal == _LOCK_TIMEOUT:
+                    session = next((pid for (pid,) in self._execute(HOLDING)), "?")
+                    raise Transient("GC-2079", source=self._source, session=session) from None
+                if refusal in _REFUSALS and (code := self._why(name)):
                     raise Transient(code, source=self._source, slot=name) from None
                 raise
 
@@ -322,7 +348,3 @@ def parse_lsn(text: str) -> int:
 
 def _lsn_or_none(text: str | None) -> int | None:
     return None if text is None else parse_lsn(text)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

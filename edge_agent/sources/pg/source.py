@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,29 @@ from sqlalchemy.exc import DBAPIError
 
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout
+from edge_agent.sources.dialects.dialect import KeyChoice, TableFacts, choose_key
 from edge_agent.sources.dialects.postgres_catalogue import column_of
 from edge_agent.sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, Truncated, Unreadable
 from edge_agent.sources.pg import events as said
+from edge_agent.sources.pg import publications
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.pg.chunking import ChunkSource
 from edge_agent.sources.pg.pgoutput import Decoder
 from edge_agent.sources.pg.prepared import Prepared
 from edge_agent.sources.pg.probe import Row, probe
-from edge_agent.sources.pg.replication import MESSAGES_VERSION_MIN, LogConnection
+from edge_agent.sources.pg.replication import Gulp as Read
+from edge_agent.sources.pg.replication import PLUGIN, LogConnection, Slot
 from edge_agent.sources.pg.translate import logged
 from edge_agent.sources.reading import cause_of
-from protocol.errors import Rejected
+from protocol.errors import Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
 ASK_SECONDS = 0.5
 """How often the server is asked where its log stands."""
+KEYLESS_BYTES_MAX = 32 << 20
+"""A table without a key that is larger is scanned: one statement reads all of it, and memory holds it. One that grows
+while it is followed may become twice as large."""
 BEHIND_SECONDS = 1.0
 """Whoever has not reached by now where the log stood so long ago has more of it to read."""
 
@@ -80,6 +86,9 @@ class PostgresSource(ChunkSource):
         """A moment of the server's clock, and where its log stood then, until that has been reached."""
         self._stood_at = 0.0
         self._told_time = 0
+        self._undecodable = False
+        self._heard = (0.0, 0)
+        """When something was heard last, and what the server's clock said then."""
 
     def describe(self, table: TableName) -> TableSchema:
         """No log tells that a type was renamed: its rows are described anew where they were described otherwise."""
@@ -98,7 +107,7 @@ class PostgresSource(ChunkSource):
         try:
             server = log.identify()
             now = f"{server.system}/{server.timeline}"
-            slot = log.slot(self._slot_name)
+            slot = self._usable_slot(log)
             if origin:
                 self._compare(origin, now, None if slot is None else slot.confirmed, after)
             if slot is None:
@@ -110,7 +119,19 @@ class PostgresSource(ChunkSource):
         self._log, self._decoder = log, Decoder(self._slug)
         self._relations.clear()
         self._asked_at, self._stood, self._told_time = 0.0, None, 0
+        self._heard = (self._clock(), 0)
         return now
+
+    def _usable_slot(self, log: LogConnection) -> Slot | None:
+        """One whose log the server gave up, or can decode no more (a publication was made anew), is no longer one."""
+        slot = log.slot(self._slot_name)
+        if slot is not None and (slot.plugin != PLUGIN or slot.database != self._url.database):
+            raise Transient("GC-2084", source=self._slug, slot=self._slot_name)
+        if slot is not None and (self._undecodable or slot.status == "lost" or slot.restart is None):
+            log.drop_slot(self._slot_name)
+            slot = None
+        self._undecodable = False
+        return slot
 
     def _compare(self, before: str, now: str, confirmed: int | None, after: int) -> None:
         """Raise LogLost unless what follows `after` is still to come, of the same history (capture.md §3.12)."""
@@ -127,7 +148,12 @@ class PostgresSource(ChunkSource):
         now = self._clock()
         if not self._asked_at or now - self._asked_at >= ASK_SECONDS:
             self._ask(log, now)
-        gulp = log.read(bytes_max, seconds)
+        try:
+            gulp = log.read(bytes_max, seconds)
+        except Transient as fault:
+            self._undecodable = fault.code == "GC-2054" and self._has_publications()
+            raise
+        self._listen(log, gulp, now)
         events: list[Event] = []
         for one in self._decoder.decode(gulp.messages):
             events += self._event(one)
@@ -135,6 +161,23 @@ class PostgresSource(ChunkSource):
             self._told_time, self._stood = max(self._told_time, self._stood[0]), None
         drained = self._stood is None or now - self._stood_at < BEHIND_SECONDS
         return Gulp(events, gulp.wal_end, self._told_time, drained)
+
+    def _listen(self, log: LogConnection, gulp: Read, now: float) -> None:
+        """A connection that nobody answers on any more looks like one on which nothing happens."""
+        if gulp.messages or gulp.server_time != self._heard[1]:
+            self._heard = (now, gulp.server_time)
+        elif now - self._heard[0] > self._answer_seconds_max:
+            log.interrupt()
+            raise Transient("GC-2001", source=self._slug, reason="the server has fallen silent")
+
+    def _has_publications(self) -> bool:
+        """What was written while one did not exist is read with the catalogue of then, and so never."""
+        try:
+            with self._reading(None) as reading:
+                publications.require_log(reading.fetch, self._slug, self._publications)
+        except Transient:
+            return False
+        return True
 
     def _ask(self, log: LogConnection, now: float) -> None:
         """For a keepalive. Its time is when it was sent, however far behind its sender was: how fresh we are is told
@@ -197,9 +240,7 @@ class PostgresSource(ChunkSource):
             else:
                 schema = self._by_its_log(reading, table, relation)
         identity = {c.name for c in relation.columns if c.key}
-        if not schema.key or not set(schema.key) <= identity:
-            raise Rejected("GC-2070", table=str(table))
-        if relation.identity is not said.Identity.FULL and set(schema.key) != identity:
+        if relation.identity is not said.Identity.FULL and (not schema.key or set(schema.key) != identity):
             raise Rejected("GC-2070", table=str(table))
         return schema
 
@@ -209,50 +250,80 @@ class PostgresSource(ChunkSource):
         )
         columns = tuple(column_of(c.name, *line) for c, line in zip(relation.columns, lines, strict=True))
         key = tuple(c.name for c in relation.columns if c.key)
+        if relation.identity is said.Identity.FULL:  # which says every column
+            key = self._describe(reading, table)[0].key
+            if not set(key) <= {column.name for column in columns}:
+                raise Rejected("GC-2070", table=str(table))
         meta = {"dialect": self._dialect.name, "timezone": self._timezone}
-        return TableSchema(table, columns, () if relation.identity is said.Identity.FULL else key, meta)
+        return TableSchema(table, columns, key, meta)
+
+    def holding(self) -> int | None:
+        with self._reading(None) as reading:
+            lines = reading.fetch(asked.HOLDING, ())
+        return int(lines[0][0]) if lines else None
 
     def confirm(self, lsn: int) -> None:
         if self._log is not None:
             self._log.confirm(lsn)
 
-    def relieve(self, bytes_max: int) -> int:
-        """Where the server keeps more log than that for us, drop the slot (promise 8: its disk comes first): how many
-        bytes it kept, 0 where nothing was done. What was not read of them is lost, and found by `follow`."""
+    def kept(self) -> tuple[int, int]:
         with self._reading(None) as reading:
-            kept = sum(int(line[0]) for line in reading.fetch(asked.RETAINED, (self._slot_name,)))
-        if kept <= bytes_max:
-            return 0
+            lines = reading.fetch(asked.KEPT, (self._slot_name,))
+        return (int(lines[0][0]), int(lines[0][1])) if lines else (0, 0)
+
+    def give_up(self) -> None:
         self._end_log()
-        url, _ = read_address(self._slug, self._ask_url())
-        with closing(LogConnection(url, self._slug)) as log:
+        with self._replicating() as log:
             log.drop_slot(self._slot_name)
-        return kept
+
+    def _replicating(self) -> closing[LogConnection]:
+        url, _ = read_address(self._slug, self._ask_url())
+        return closing(LogConnection(url, self._slug))
 
     # Which tables.
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        carried = self._now_carried = self._carried()
+        self._now_carried = carried = self._carried()
         found = ((name, self.identity(name)) for name in tables if name in carried)
         return {name: identity for name, identity in found if identity is not None}
 
     def _carried(self) -> set[TableName]:
-        """Tables whose every change the log says, by a key that it carries too; none where no fence could be seen."""
+        """Tables whose every change the log says, by a key that it carries too."""
         with self._reading(None) as reading:
-            ((version,),) = reading.fetch(asked.VERSION, ())
-            if int(version) < MESSAGES_VERSION_MIN:
-                return set()
-            lines = reading.fetch(asked.CARRIED, (self._publications,))
+            publications.require_log(reading.fetch, self._slug, self._publications)
+            carried = publications.carried(reading.fetch, str(self._url.database), self._publications)
             keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
-        found: set[TableName] = set()
-        for namespace, name, identity, joined, generated in lines:
-            table = TableName(self._url.database, namespace, name)
-            key = keys.get(table)
-            if generated or key is None or not key.columns or not self._included(table):
-                continue
-            if identity == "f" or set(key.columns) == set((joined or "").split("\x1f")):
-                found.add(table)
-        return found
+        wanted = ((table, one, keys.get(table)) for table, one in carried.items() if self._included(table))
+        return {table for table, one, key in wanted if key is not None and self._tells(table, one, key)}
+
+    def _tells(self, table: TableName, one: publications.Carried, key: KeyChoice) -> bool:
+        """Whether the log says all of its changes in a way that a snapshot can be merged with."""
+        if one.generated:
+            return False
+        if key.columns:
+            return one.is_full or set(key.columns) == one.columns
+        already = table in self._now_carried
+        return one.is_full and one.bytes <= KEYLESS_BYTES_MAX * (2 if already else 1)
+
+    def _key(self, facts: TableFacts) -> KeyChoice | None:
+        """Where the log says of old rows another index than the primary key, its columns tell them apart."""
+        identity = next((index.columns for index in facts.indexes if index.identity), None)
+        chosen = choose_key(facts, self._keys.get(str(facts.name), identity), self._dialect)
+        return super()._key(facts) if chosen is None else chosen
+
+    def spare(self) -> dict[TableName, Rejected]:
+        with self._reading(None) as reading:
+            found = publications.endangered(reading.fetch, self._publications)
+        return {TableName(self._url.database, one.schema, one.name): self._spare(one) for one in found}
+
+    def _spare(self, one: publications.Endangered) -> Rejected:
+        table, taken_out = TableName(self._url.database, one.schema, one.name), False
+        if one.given:
+            with suppress(Transient), self._replicating() as log:  # where we do not own the publication
+                log.execute(asked.MAY_CHANGE)
+                log.execute(publications.taking_out(one))
+                taken_out = True
+        return publications.alarm(one, table, taken_out=taken_out)
 
     # How it is prepared.
 

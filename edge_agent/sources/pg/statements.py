@@ -73,21 +73,6 @@ ORDER BY g.place
 """
 """As the dialect asks it of a table's columns: a type's spelling, that beneath a domain, its kind."""
 
-CARRIED = """
-SELECT DISTINCT n.nspname, c.relname, c.relreplident::text, (
-    SELECT string_agg(a.attname, chr(31)) FROM pg_catalog.pg_index x
-    CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY k(attnum, place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-    WHERE x.indrelid = c.oid AND k.place <= x.indnkeyatts
-        AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)),
-    EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
-        AND coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '')
-FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_publication u ON u.pubname = p.pubname
-JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
-JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
-WHERE p.pubname = ANY(%s) AND u.pubinsert AND u.pubupdate AND u.pubdelete AND u.pubtruncate
-"""
-"""The tables of our publications: their replica identity and its columns, and whether any is generated."""
 
 VERSION = "SELECT current_setting('server_version_num')::int"
 
@@ -97,18 +82,28 @@ def snapshot(version: int) -> str:
     return f"SELECT pg_catalog.{name}()::text"
 
 
-RETAINED = """
+KEPT = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0
-    ELSE (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint END
+    ELSE (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint END,
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s AND s.restart_lsn IS NOT NULL
 """
-"""Bytes of log that the server keeps for a slot."""
+"""Bytes of log that the server keeps for a slot, and what its clock says."""
 
 STANDS = """
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
     (pg_catalog.pg_current_wal_flush_lsn() - '0/0')::bigint
 """
 """A moment, and then where the log stands on the server's disk: what was committed before that moment lies below."""
+
+HOLDING = """
+SELECT l.pid FROM pg_catalog.pg_locks l
+WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()
+ORDER BY pg_catalog.age(l.transactionid) DESC LIMIT 1
+"""
+"""The session whose transaction has written and has been under way for longest; a prepared one has none."""
+
+MAY_CHANGE = "SET default_transaction_read_only = off; SET lock_timeout = '5s'"
 
 FENCES = "SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)"
 """A transaction of its own, which is on the server's disk when it ends and waits for no standby: a message outside of

@@ -16,17 +16,26 @@ from edge_agent.sources.pg.events import OldKind, TableChanges
 from edge_agent.sources.source import Rows
 from protocol.canonical import encode_rows
 from protocol.change import Op
+from protocol.errors import Rejected
 from protocol.schema import TableSchema
 
 
 def logged(schema: TableSchema, layout: Layout, said: TableChanges) -> Logged:
-    """`schema` has the columns of the relation, in its order, and a key that its replica identity carries."""
+    """`schema` has the columns of the relation, in its order, and a key that its replica identity carries, or none.
+    Raises Rejected GC-2070 where it has none and an old row is not said in full."""
+    if not schema.key and not all(map(_says_all, said.ops, said.old_kinds)):
+        raise Rejected("GC-2070", table=str(schema.table))
     new = layout.columns(said.new, _count(said.new))
     unchanged = _unchanged(said)
     if all(kind is OldKind.NONE for kind in said.old_kinds):
         return Logged(schema, new, said.ops, said.transaction, said.ordinal, None, unchanged)
     old = _key_alone(schema, layout.columns(said.old, _count(said.old)))
     return _Weaving(schema, said, new, old).woven(unchanged)
+
+
+def _says_all(op: Op, old: OldKind) -> bool:
+    """Of a row without a key the log must say what it was."""
+    return op is Op.CREATE or old is OldKind.FULL
 
 
 def _count(columns: Sequence[pa.Array]) -> int:

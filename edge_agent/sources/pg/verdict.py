@@ -52,6 +52,7 @@ class Why(Enum):
     DEFERRABLE = "its primary key is DEFERRABLE"
     OTHER = "its replica identity is not its key"
     LEAF = "the replica identity of a partition does not carry the key"
+    LARGE = "it has no key and is too large to be read by one statement"
     PUBLICATION = "it is in no publication"
     KINDS = "its publication leaves out kinds of changes"
     PARTIAL = "it is published with a row filter or a column list"
@@ -102,7 +103,7 @@ def unfit(relation: Relation, key: Collection[str]) -> Why | None:
         return Why.FOREIGN
     if any(one.generated for one in parts):
         return Why.GENERATED
-    if not key:
+    if not key and (relation.partitioned or relation.identity.kind != "f"):
         return Why.KEY
     if relation.partitioned and not (relation.primary and relation.primary_immediate):
         return Why.ROOT  # a partition that comes later would have no identity

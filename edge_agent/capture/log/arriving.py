@@ -1,0 +1,46 @@
+"""A log's changes as they travel: with keys, and with the times of their commits. Pure."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from protocol import canonical
+from protocol.change import TIME
+from protocol.errors import Rejected
+
+from ...changes import Changes
+from ...sources.log import Logged
+from ..diff import select
+
+
+def changes_of(logged: Logged, secret: bytes, times: list[int]) -> Changes:
+    """With keys as they travel (landing.md §1a). Raises Rejected GC-2004 where one has no canonical form."""
+    schema, rows = logged.schema, logged.rows
+    key = set(schema.key)
+    if schema.key:
+        columns = [rows.columns[i] for i in schema.key_positions]
+        aside = any(entry["column"] in key for entries in rows.asides or () for entry in entries or ())
+        if aside or any(column.null_count for column in columns):
+            raise Rejected("GC-2004", table=str(schema.table))
+        keys = canonical.digests(canonical.encode_rows(columns))
+    else:
+        names = [c.name for c in schema.columns]
+        keys = canonical.digests(canonical.encode_rows(rows.columns, names, rows.asides), secret)
+    old_keys: list[bytes | None] | None = None
+    if logged.moved is not None and any(logged.moved):
+        old_keys = [keys[i - 1] if moved else None for i, moved in enumerate(logged.moved)]
+    stamps = pa.array([times[place] for place in logged.transaction], TIME)
+    return Changes(schema, rows, logged.ops, keys, old_keys, logged.unchanged, stamps)
+
+
+def selected(changes: Changes, positions: list[int]) -> Changes:
+    """Some of the changes; both halves of a change of key, or neither."""
+    return Changes(
+        changes.schema,
+        select(changes.rows, positions),
+        [changes.ops[i] for i in positions],
+        [changes.keys[i] for i in positions],
+        changes.old_keys and [changes.old_keys[i] for i in positions],
+        changes.unchanged and [changes.unchanged[i] for i in positions],
+        None if changes.times is None else changes.times.take(pa.array(positions, pa.int64())),
+    )
