@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from .checked_log import show_end, show_server, show_table
-from .readiness import EXACT
 from .status import size, span
 
 
@@ -28,42 +27,44 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         if one["server"]:
             show_server(console, one["source"], one["server"])
             continue
-        captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
-        rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
-        console.print(
-            f"{captured}  [bold]{one['source']}  {escape(one['table'])}[/bold]  {rows} 行 rows",
-            soft_wrap=True,
-        )
-        key = escape(", ".join(one["key"])) or "无 none"
-        if _is_not_prepared(one):
-            console.print(f"    主键 key {key}", soft_wrap=True, highlight=False)
-            then = words.get(one["log"]["once_prepared"], "?")
-            console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
-        elif one["log"] and one["log"]["select"] is False and not one["included"]:
-            console.print(
-                f"    主键 key {key} · 无读取权限 no right to read it", soft_wrap=True, highlight=False
-            )
-        elif one["fault"]:
-            console.print(f"    [red]{escape(one['fault'])}[/red]", soft_wrap=True, highlight=False)
-        else:
-            said = [words[one[what]] for what in ("way", "guarantee") if one[what]]
-            console.print(" · ".join([f"    主键 key {key}", *said]), soft_wrap=True, highlight=False)
-            if one["included"] and one["log"] and one["log"]["once_prepared"] != one["guarantee"]:
-                then = words.get(one["log"]["once_prepared"], "?")
-                console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
-        if one["log"] and one["included"]:
-            show_table(console, one)
-        if one["cost"]:
-            _show_cost(console, one["cost"])
-        for follow in one["follows"]:
-            text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
-            fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
-            console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)
+        _show_table(console, one, words)
     for source in dict.fromkeys(one["source"] for one in facts):
         _show_sum(console, source, [one for one in facts if one["source"] == source and one["included"]])
     for one in facts:
         if one["server"]:
             show_end(console, one["source"], one["server"])
+
+
+def _show_table(console: Console, one: dict[str, Any], words: dict[str, str]) -> None:
+    captured = "[green]● 采集 captured[/green]" if one["included"] else "[dim]○ 未采集 not captured[/dim]"
+    rows = "?" if one["rows_estimate"] is None else f"{one['rows_estimate']:,}"
+    console.print(
+        f"{captured}  [bold]{one['source']}  {escape(one['table'])}[/bold]  {rows} 行 rows",
+        soft_wrap=True,
+    )
+    key = escape(", ".join(one["key"])) or "无 none"
+    if _is_not_prepared(one):
+        console.print(f"    主键 key {key}", soft_wrap=True, highlight=False)
+        then = words.get(one["log"]["once_prepared"], "?")
+        console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
+    elif one["log"] and one["log"]["select"] is False and not one["included"]:
+        console.print(f"    主键 key {key} · 无读取权限 no right to read it", soft_wrap=True, highlight=False)
+    elif one["fault"]:
+        console.print(f"    [red]{escape(one['fault'])}[/red]", soft_wrap=True, highlight=False)
+    else:
+        said = [words[one[what]] for what in ("way", "guarantee") if one[what]]
+        console.print(" · ".join([f"    主键 key {key}", *said]), soft_wrap=True, highlight=False)
+        if one["included"] and one["log"] and one["log"]["once_prepared"] != one["guarantee"]:
+            then = words.get(one["log"]["once_prepared"], "?")
+            console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
+    if one["log"] and one["included"]:
+        show_table(console, one)
+    if one["cost"]:
+        _show_cost(console, one["cost"])
+    for follow in one["follows"]:
+        text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
+        fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
+        console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)
 
 
 def _show_cost(console: Console, cost: dict[str, Any]) -> None:

@@ -67,40 +67,59 @@ class Hospital:
 
 
 @contextmanager
-def a_hospital() -> Iterator[Hospital]:
-    """With `TABLES`, all carried by the log, and a table without a key."""
+def hospital_of(*statements: str) -> Iterator[Hospital]:
+    """A database in which these were run."""
     server = logical_postgres()
     with server.database() as database:
         one = Hospital(server, database)
-        one.run(
-            "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
-            "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
-            "ALTER TABLE full_image REPLICA IDENTITY FULL",
-            "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
-            "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
-            "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
-            'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
-            "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
-            "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-            "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
-            "CREATE TABLE keyless(n int)",
-            *(
-                f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
-                for t in TABLES
-            ),
-            "INSERT INTO keyless VALUES(1), (1), (2)",
-            "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
-            'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
-        )
+        one.run(*statements)
         try:
             yield one
         finally:
             one.drop_slot()
 
 
+@contextmanager
+def a_hospital() -> Iterator[Hospital]:
+    """With `TABLES`, all carried by the log, and a table without a key."""
+    with hospital_of(
+        "CREATE TABLE visit(id int PRIMARY KEY, n int, long text)",
+        "CREATE TABLE full_image(id int PRIMARY KEY, n int, long text)",
+        "ALTER TABLE full_image REPLICA IDENTITY FULL",
+        "CREATE TABLE by_index(id int NOT NULL, n int, long text)",
+        "CREATE UNIQUE INDEX by_index_key ON by_index(id)",
+        "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_key",
+        'CREATE TABLE "医嘱 Order"(id int PRIMARY KEY, n int, long text)',
+        "CREATE TABLE parted(id int PRIMARY KEY, n int, long text) PARTITION BY HASH (id)",
+        "CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "CREATE TABLE keyless(n int)",
+        *(
+            f'INSERT INTO "{t}" SELECT i, 0, {LONG.format("first")} FROM generate_series(1, 30) i'
+            for t in TABLES
+        ),
+        "INSERT INTO keyless VALUES(1), (1), (2)",
+        "CREATE PUBLICATION guicang_his FOR TABLE ONLY visit, ONLY full_image, ONLY by_index, "
+        'ONLY "医嘱 Order", ONLY parted WITH (publish_via_partition_root = true)',
+    ) as one:
+        yield one
+
+
 @asynccontextmanager
 async def capturing(hospital: Hospital, root: Path, **more: Any) -> AsyncIterator[Capturing]:
     one = Capturing(root, hospital.settings(**more), began=int(time.time() * 1e6))
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+@asynccontextmanager
+async def capturing_again(
+    hospital: Hospital, root: Path, former: Capturing | None
+) -> AsyncIterator[Capturing]:
+    """The agent started anew on what the former one left."""
+    one = Capturing(root, hospital.settings(), began=int(time.time() * 1e6), former=former)
     try:
         yield one
     finally:

@@ -12,7 +12,7 @@ import pytest
 from protocol.change import Op
 from tests.databases import logical_postgres
 from tests.integration import pg_kinds
-from tests.integration.test_postgres_followed import arrived, capturing, check, hospital_of
+from tests.integration.following import arrived, capturing, check, hospital_of
 from tests.integration.two_ways import TwoWays, two_ways
 
 ROUGH = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, {}) i)"
@@ -112,13 +112,13 @@ async def test_a_row_of_as_many_columns_as_there_may_be(tmp_path: Path) -> None:
         "CREATE PUBLICATION guicang_his FOR TABLE ONLY wide",
     ) as hospital:
         async with capturing(hospital, tmp_path) as one:
-            await arrived(hospital, one, ("wide",))
+            await arrived(hospital, one, "wide")
             hospital.run(
                 'UPDATE wide SET "列 1599" = NULL WHERE id = 2',
                 "UPDATE wide SET id = 20 WHERE id = 3",
                 "DELETE FROM wide WHERE id = 4",
             )
-            await arrived(hospital, one, ("wide",))
+            await arrived(hospital, one, "wide")
             check(hospital, one, "wide")
             assert one.said("his") == {}
 

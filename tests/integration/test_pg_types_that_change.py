@@ -13,7 +13,7 @@ import pytest
 
 from protocol.change import MarkKind
 from tests.integration.capturing import Capturing
-from tests.integration.test_postgres_followed import (
+from tests.integration.following import (
     Hospital,
     arrived,
     capturing,
@@ -55,14 +55,14 @@ def begun(hospital: Hospital, one: Capturing, table: str = "typed") -> list[str 
 async def test_a_label_that_an_enum_has_won(hospital: Hospital, tmp_path: Path) -> None:
     """No row that stood is another: nothing is read anew."""
     async with capturing(hospital, tmp_path) as one:
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         hospital.run(
             "ALTER TYPE mood ADD VALUE '好 \"x\"' BEFORE 'ok'",
             'UPDATE typed SET m = \'好 "x"\', ms = \'{NULL,"好 \\"x\\""}\' WHERE id < 5',
         )
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         await one.once("his")
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         check(hospital, one, *TYPED)
         assert begun(hospital, one) == ["first"]
 
@@ -79,10 +79,10 @@ async def test_a_type_by_which_old_rows_are_spelt_otherwise(
     hospital: Hospital, tmp_path: Path, statement: str
 ) -> None:
     async with capturing(hospital, tmp_path) as one:
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         hospital.run(statement, "UPDATE typed SET d = 2 WHERE id = 3")
         await turns_until(one, lambda: begun(hospital, one) == ["first", "rewritten or altered"])
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         check(hospital, one, *TYPED)
         assert begun(hospital, one, "other") == ["first"]
         assert one.said("his") == {}
@@ -103,7 +103,7 @@ async def test_a_busy_table_whose_type_gets_another_name_comes_to_its_end(
             return (MarkKind.SNAPSHOT_END, None) in marks(one, hospital.name("typed"))
 
         await turns_until(one, ended)
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         check(hospital, one, *TYPED)
         types = [column.source_type for column in one.schema("his", hospital.name("typed")).columns]
         assert types[1:3] == ["public.feeling", "public.feeling[]"]
@@ -114,7 +114,7 @@ async def test_types_and_tables_that_are_made_while_the_log_is_followed(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     async with capturing(hospital, tmp_path) as one:
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
         hospital.run(
             "CREATE EXTENSION citext",
             "CREATE TYPE kind AS ENUM('门诊')",
@@ -124,9 +124,9 @@ async def test_types_and_tables_that_are_made_while_the_log_is_followed(
             "ALTER PUBLICATION guicang_his ADD TABLE ONLY later_made",
             """INSERT INTO later_made VALUES('Ab', '(门诊,"{门诊,NULL}","[1,5)")', ARRAY['(门诊,,)'::triple, NULL])""",
         )
-        await arrived(hospital, one, (*TYPED, "later_made"))
+        await arrived(hospital, one, *TYPED, "later_made")
         hospital.run("UPDATE later_made SET t = '(,{},empty)'", "UPDATE later_made SET id = 'aB'")
-        await arrived(hospital, one, (*TYPED, "later_made"))
+        await arrived(hospital, one, *TYPED, "later_made")
         check(hospital, one, *TYPED, "later_made")
 
 
@@ -152,7 +152,7 @@ async def test_a_log_that_speaks_of_a_type_that_is_gone(
     """What was logged before is read after; other tables do not even notice."""
     tables: Sequence[str] = ("other",) if what == "the table" else TYPED
     async with capturing(hospital, tmp_path) as one:
-        await arrived(hospital, one, TYPED)
+        await arrived(hospital, one, *TYPED)
     hospital.run(
         "UPDATE typed SET m = 'ok', d = 7, h = 'b=>2' WHERE id = 3",
         "INSERT INTO typed VALUES(99, 'ok', '{ok}', '(2,z)', 9.99, 'c=>3')",
@@ -162,7 +162,7 @@ async def test_a_log_that_speaks_of_a_type_that_is_gone(
         "UPDATE other SET n = 2 WHERE id = 1",
     )
     async with capturing_again(hospital, tmp_path, one) as one:
-        await arrived(hospital, one, tables)
+        await arrived(hospital, one, *tables)
         check(hospital, one, *tables)
         assert begun(hospital, one, "other") == ["first"]
         missing = {str(hospital.name("typed")): "GC-2002"} if what == "the table" else {}

@@ -9,8 +9,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.integration.following import (
     a_hospital,
     arrived,
     capturing,
+    capturing_again,
     check,
     marks,
     turn,
@@ -103,18 +104,6 @@ async def test_what_eight_sessions_do_while_it_reads_dies_and_reads_on(
         seen = one.events("his")
     for table in TABLES:
         once(hospital, table, seen)
-
-
-@asynccontextmanager
-async def capturing_again(
-    hospital: Hospital, root: Path, former: Capturing | None
-) -> AsyncIterator[Capturing]:
-    """The agent started anew on what the former one left."""
-    one = Capturing(root, hospital.settings(), began=int(time.time() * 1e6), former=former)
-    try:
-        yield one
-    finally:
-        await one.close()
 
 
 def audited(hospital: Hospital) -> None:

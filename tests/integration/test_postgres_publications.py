@@ -198,7 +198,8 @@ async def the_rest_is_told_once(hospital: Hospital, one: Capturing) -> None:
     )
     await arrived(hospital, one, "keyless")
     changes = changes_of(one, hospital, "keyless")[seen:]
-    assert Counter(e.op for e in changes) == {Op.CREATE: 7, Op.DELETE: 3}
+    told = Counter(e.op for e in changes if e.op is not Op.READ)  # a truncated table may be read anew
+    assert told == {Op.CREATE: 7, Op.DELETE: 3}
     assert standing(one, hospital, "keyless") == {(7, "x"): 2, (8, "x"): 2}
     check(hospital, one, "keyless")
 

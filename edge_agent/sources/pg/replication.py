@@ -24,8 +24,8 @@ from edge_agent.sources.dialects.postgres import SESSION, Postgres, connected
 from protocol.errors import Transient
 
 from .libpq import Ended, Stream, Unavailable, available
-from .parsing import EPOCH_MICROS
 from .naming import quoted
+from .parsing import EPOCH_MICROS
 from .statements import HOLDING
 
 PLUGIN = "pgoutput"

@@ -27,8 +27,8 @@ from edge_agent.sources.pg.chunking import ChunkSource
 from edge_agent.sources.pg.pgoutput import Decoder
 from edge_agent.sources.pg.prepared import Prepared
 from edge_agent.sources.pg.probe import Row, probe
-from edge_agent.sources.pg.replication import Gulp as Read
 from edge_agent.sources.pg.replication import PLUGIN, LogConnection, Slot
+from edge_agent.sources.pg.replication import Gulp as Read
 from edge_agent.sources.pg.translate import logged
 from edge_agent.sources.reading import cause_of
 from protocol.errors import Rejected, Transient
