@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.databases import PostgresServer
-from tests.integration.test_postgres_followed import Hospital, arrived, capturing, check
+from tests.integration.following import Hospital, arrived, capturing, check
 
 TABLE = "big"
 
@@ -26,13 +26,13 @@ async def capture(hospital: Hospital, folder: Path, value: str) -> None:
     hospital.run(f"INSERT INTO {TABLE} VALUES(1, 0, {value})")
     async with capturing(hospital, folder) as one:
         before = peak()
-        await arrived(hospital, one, (TABLE,))
+        await arrived(hospital, one, TABLE)
         hospital.run(
             f"INSERT INTO {TABLE} VALUES(2, 0, {value})",
             f"UPDATE {TABLE} SET n = 1 WHERE id = 1",
             f"UPDATE {TABLE} SET v = v WHERE id = 1",
         )
-        await arrived(hospital, one, (TABLE,))
+        await arrived(hospital, one, TABLE)
         taken = peak() - before
         check(hospital, one, TABLE)
         assert one.said("his") == {}
