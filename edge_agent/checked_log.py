@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
+from .sources.pg.prepared import KINDS
 from .status import size
 
 _UNKNOWN = "未知 unknown"
@@ -110,7 +111,7 @@ def _publication(one: dict[str, Any]) -> list[str]:
     if one["schemas"]:
         what = f"模式 schemas {', '.join(one['schemas'])}"
     root = "on" if one["publish_via_partition_root"] else "off"
-    kinds = ", ".join(one["publishes"]) or "-"
+    kinds = ", ".join(one["publishes"]) if len(one["publishes"]) < len(KINDS) else "全部变更 all changes"
     return [
         f"{name} · {what}",
         f"    所有者 owner {one['owner']} · {kinds} · via partition root {root}",

@@ -386,6 +386,16 @@ async def test_a_login_with_these_rights_alone_follows_the_log(hospital: Hospita
         )  # two of each, and an update that moved its row to another key
         await turns_until(hospital, one, lambda: told() == dict.fromkeys(wanted, each))
         assert one.said(hospital.slug) == {}
+        server, _ = hospital.check()
+        assert server["slot"] | {"kept_bytes": 0} == {
+            "name": hospital.slot,
+            "exists": True,
+            "active": True,
+            "status": "reserved",
+            "kept_bytes": 0,
+        }
+        assert 0 <= server["slot"]["kept_bytes"] < 1 << 30
+        assert server["hindrances"] == []
     finally:
         await one.close()
 

@@ -72,17 +72,16 @@ WITH RECURSIVE tree AS (
     GROUP BY x.indexrelid, x.indrelid, x.indisprimary, x.indisreplident, 4
 )
 SELECT c.oid::bigint, t.parent::bigint, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
-    c.relreplident::text,
-    (SELECT x.columns FROM indexed x WHERE x.indrelid = c.oid AND x.serves
-        AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)),
-    (SELECT x.columns FROM indexed x WHERE x.indrelid = c.oid AND x.indisprimary),
-    coalesce((SELECT x.serves FROM indexed x WHERE x.indrelid = c.oid AND x.indisprimary), false),
-    EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
+    c.relreplident::text, i.columns, k.columns, coalesce(k.serves, false),
+    EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         AND coalesce(to_jsonb(a) ->> 'attgenerated', '') <> ''),
     c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
     pg_catalog.has_schema_privilege(n.oid, 'USAGE'), pg_catalog.has_table_privilege(c.oid, 'SELECT'),
     pg_catalog.row_security_active(c.oid)
 FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN indexed k ON k.indrelid = c.oid AND k.indisprimary
+LEFT JOIN indexed i ON i.indrelid = c.oid AND i.serves
+    AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)
 ORDER BY n.nspname, c.relname
 """
 """Every table, and every partition with its parent: the columns of its replica identity's index and of its primary key,
