@@ -26,12 +26,14 @@ WHYS = {
     "a partition of it is a foreign table": "有分区是外部表",
     "it has a generated column": "有生成列",
     "it has no key that can be used": "没有可用的主键",
+    "it has no key and its replica identity is not FULL": "没有主键，复制标识也不是 FULL",
     "it is partitioned without a primary key of its own": "分区表自身没有主键",
     "its replica identity is NOTHING": "复制标识为 NOTHING",
     "the index of its replica identity is gone": "复制标识所用的索引已删除",
     "its primary key is DEFERRABLE": "主键是 DEFERRABLE（可延迟）的",
     "its replica identity is not its key": "复制标识不是主键",
     "the replica identity of a partition does not carry the key": "有分区的复制标识不含主键",
+    "it has no key and is too large to be read by one statement": "没有主键，且过大而无法用一条语句读完",
     "it is in no publication": "未列入发布",
     "its publication leaves out kinds of changes": "其发布未包含全部变更种类",
     "it is published with a row filter or a column list": "发布时带有行过滤或列清单",
@@ -76,8 +78,8 @@ def show_server(console: Console, source: str, facts: dict[str, Any]) -> None:
     for fault in facts["hindrances"]:
         _warn(console, fault, "red")
     if facts["hindrances"]:
-        _line(console, "    [red]日志无法跟踪期间，该数据源的任何表都不会被采集。[/red]")
-        _line(console, "    [red]While its log cannot be followed no table of this source is captured.[/red]")
+        _line(console, "    [red]日志无法跟踪期间，改为逐表扫描，变更在下次扫描时发现。[/red]")
+        _line(console, "    [red]While its log cannot be followed its tables are scanned instead.[/red]")
 
 
 def _limits(facts: dict[str, Any]) -> list[str]:
@@ -123,6 +125,8 @@ def _slot(slot: dict[str, Any]) -> str:
         return _UNKNOWN
     if not slot["exists"]:
         return "尚无，由代理创建 none yet, the agent makes it"
+    if slot["status"] == "lost":
+        return "已失效，代理将重建并重新全量读取 lost, the agent makes it and reads all anew"
     used = "使用中 in use" if slot["active"] else "无人使用 in use by nobody"
     return f"{used} · {slot['status'] or _UNKNOWN} · 保留日志 keeps {_size(slot['kept_bytes'])}"
 

@@ -111,9 +111,10 @@ class Readiness:
 
     def _why(self, info: TableInfo) -> Why | None:
         why = why_not(self._prepared, self._wanted, info.name, info.key)
-        if why or info.name in self._carried or info.name not in self._wanted.tables:
-            return why
-        return Why.UNKNOWN if info.key else Why.LARGE
+        if info.name in self._carried:
+            return None if why is Why.LARGE else why  # it may grow while it is followed
+        expected = self._hindrances or info.name not in self._wanted.tables
+        return why or (None if expected else Why.UNKNOWN)
 
     def judged(self, info: TableInfo, facts: dict[str, Any]) -> dict[str, Any]:
         """The facts of a table, with those of its log; it is captured in no way where it may not be read."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from protocol.names import TableName
 
 from .prepared import Prepared, Publication, Relation
-from .verdict import INSERTS_ONLY, MENDS, Mend, Wanted, full, lacking, publications, unfit, why_not
+from .verdict import INSERTS_ONLY, MENDS, Mend, Wanted, Why, full, lacking, publications, unfit, why_not
 
 KEEP_FACTOR = 2
 """The server's own limit for a slot, times ours: ours comes first, the server's holds also while we do not run."""
@@ -206,7 +206,7 @@ def _identities(relation: Relation, key: tuple[str, ...]) -> Iterator[IdentityCh
     if why is None or MENDS.get(why) is not Mend.IDENTITY:
         return
     own = relation.identity
-    if not (own.kind == "f" or own.columns == set(key)):
+    if why is Why.KEYLESS or not (own.kind == "f" or own.columns == set(key)):
         yield _choice(relation, key)
     for leaf in relation.leaves:
         if not leaf.identity.carries(key):
@@ -214,4 +214,5 @@ def _identities(relation: Relation, key: tuple[str, ...]) -> Iterator[IdentityCh
 
 
 def _choice(relation: Relation, key: tuple[str, ...]) -> IdentityChoice:
-    return IdentityChoice(relation.table, relation.primary_immediate and relation.primary == set(key))
+    by_default = bool(key) and relation.primary_immediate and relation.primary == set(key)
+    return IdentityChoice(relation.table, by_default)

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 from protocol.names import TableName
 
+KEYLESS_BYTES_MAX = 32 << 20
+"""A table without a key that is larger is scanned: one statement reads all of it, and memory holds it. One that grows
+while it is followed may become twice as large."""
+
 KINDS = ("insert", "update", "delete", "truncate")
 """Of changes that a publication may publish."""
 
@@ -75,7 +79,8 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A table, or a partition of one. `kind` and `persistence` as pg_class.relkind and relpersistence. `primary`: the
-    columns of its primary key, and whether that holds at once (is not DEFERRABLE). `leaves`: partitions with rows."""
+    columns of its primary key, and whether that holds at once (is not DEFERRABLE). `bytes`: what it takes, asked where
+    it may be told by its whole rows. `leaves`: partitions with rows."""
 
     table: TableName
     kind: str
@@ -88,6 +93,7 @@ class Relation:
     usage: bool
     select: bool
     row_security: bool
+    bytes: int | None = None
     leaves: tuple[Relation, ...] = ()
 
     @property

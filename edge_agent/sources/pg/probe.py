@@ -91,6 +91,7 @@ class _Tree:
     def _one(self, oid: int, leaves: tuple[Relation, ...]) -> Relation:
         _, _, schema, name, kind, persistence, letter, columns, primary, immediate, *flags = self._rows[oid]
         identity = Identity(letter, frozenset(columns or ()))
+        size = flags.pop()
         generated, children, usage, select, row_security = map(bool, flags)
         return Relation(
             TableName(self._database, schema, name),
@@ -104,6 +105,7 @@ class _Tree:
             usage,
             select,
             row_security,
+            size,
             leaves,
         )
 

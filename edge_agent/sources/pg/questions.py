@@ -77,7 +77,8 @@ SELECT c.oid::bigint, t.parent::bigint, n.nspname::text, c.relname::text, c.relk
         AND coalesce(to_jsonb(a) ->> 'attgenerated', '') <> ''),
     c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
     pg_catalog.has_schema_privilege(n.oid, 'USAGE'), pg_catalog.has_table_privilege(c.oid, 'SELECT'),
-    pg_catalog.row_security_active(c.oid)
+    pg_catalog.row_security_active(c.oid),
+    CASE WHEN c.relreplident = 'f' OR k.columns IS NULL THEN pg_catalog.pg_table_size(c.oid) END
 FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN indexed k ON k.indrelid = c.oid AND k.indisprimary
 LEFT JOIN indexed i ON i.indrelid = c.oid AND i.serves

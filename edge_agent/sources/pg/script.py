@@ -139,8 +139,9 @@ def _about(need: PublicationNeed) -> tuple[str, str]:
         )
     if need.inserts:
         return (
-            "无法按主键标识行的表：只发布新增，不影响其 UPDATE、DELETE。",
-            "Tables whose rows no key tells apart in the log: only what is created, which hinders no UPDATE or DELETE.",
+            "日志无法区分各行的表：只发布新增，不影响其 UPDATE、DELETE。本版本仍靠扫描采集这些表，暂不读取此发布。",
+            "Tables whose rows the log cannot tell apart: only what is created, which hinders no UPDATE or DELETE. "
+            "This version still scans them and does not read this publication yet.",
         )
     if need.drop or need.drop_schemas:
         return (

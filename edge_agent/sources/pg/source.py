@@ -25,7 +25,7 @@ from edge_agent.sources.pg import publications
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.pg.chunking import ChunkSource
 from edge_agent.sources.pg.pgoutput import Decoder
-from edge_agent.sources.pg.prepared import Prepared
+from edge_agent.sources.pg.prepared import KEYLESS_BYTES_MAX, Prepared
 from edge_agent.sources.pg.probe import Row, probe
 from edge_agent.sources.pg.replication import PLUGIN, LogConnection, Slot
 from edge_agent.sources.pg.replication import Gulp as Read
@@ -37,9 +37,6 @@ from protocol.schema import TableSchema
 
 ASK_SECONDS = 0.5
 """How often the server is asked where its log stands."""
-KEYLESS_BYTES_MAX = 32 << 20
-"""A table without a key that is larger is scanned: one statement reads all of it, and memory holds it. One that grows
-while it is followed may become twice as large."""
 BEHIND_SECONDS = 1.0
 """Whoever has not reached by now where the log stood so long ago has more of it to read."""
 

@@ -14,7 +14,7 @@ from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 
 from .naming import qualified, quoted
-from .prepared import Member, Prepared, Publication, Relation
+from .prepared import KEYLESS_BYTES_MAX, Member, Prepared, Publication, Relation
 from .replication import MESSAGES_VERSION_MIN, PLUGIN
 
 
@@ -46,6 +46,7 @@ class Why(Enum):
     FOREIGN = "a partition of it is a foreign table"
     GENERATED = "it has a generated column"
     KEY = "it has no key that can be used"
+    KEYLESS = "it has no key and its replica identity is not FULL"
     ROOT = "it is partitioned without a primary key of its own"
     NOTHING = "its replica identity is NOTHING"
     LOST = "the index of its replica identity is gone"
@@ -59,7 +60,9 @@ class Why(Enum):
     VIA_ROOT = "its publication does not publish via the partition root"
 
 
-INSERTS_ONLY = frozenset({Why.KEY, Why.ROOT, Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF})
+INSERTS_ONLY = frozenset(
+    [Why.KEY, Why.KEYLESS, Why.ROOT, Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF, Why.LARGE]
+)
 """Tables that may publish what is created, and no more."""
 
 
@@ -76,7 +79,8 @@ MENDS = {
     Why.OLD: Mend.UPGRADE,
     Why.KEY: Mend.KEY,
     Why.ROOT: Mend.KEY,
-    **dict.fromkeys([Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF], Mend.IDENTITY),
+    Why.LARGE: Mend.KEY,
+    **dict.fromkeys([Why.KEYLESS, Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF], Mend.IDENTITY),
     **dict.fromkeys([Why.PUBLICATION, Why.KINDS, Why.PARTIAL, Why.VIA_ROOT], Mend.SCRIPT),
 }
 """Without an entry: nothing that a DBA could do."""
@@ -103,8 +107,8 @@ def unfit(relation: Relation, key: Collection[str]) -> Why | None:
         return Why.FOREIGN
     if any(one.generated for one in parts):
         return Why.GENERATED
-    if not key and (relation.partitioned or relation.identity.kind != "f"):
-        return Why.KEY
+    if not key and (why := _keyless(relation)):
+        return why
     if relation.partitioned and not (relation.primary and relation.primary_immediate):
         return Why.ROOT  # a partition that comes later would have no identity
     identity = relation.identity
@@ -114,6 +118,14 @@ def unfit(relation: Relation, key: Collection[str]) -> Why | None:
     if identity.kind != "f" and identity.columns != set(key):
         return Why.OTHER
     return None if all(one.identity.carries(key) for one in relation.leaves) else Why.LEAF
+
+
+def _keyless(relation: Relation) -> Why | None:
+    """A small table is told by its whole rows, where its identity has them."""
+    small = relation.bytes is not None and relation.bytes <= KEYLESS_BYTES_MAX
+    if relation.identity.kind == "f" and not relation.partitioned:
+        return None if small else Why.LARGE
+    return Why.KEYLESS if small and not relation.partitioned else Why.KEY
 
 
 def _unpublished(prepared: Prepared, wanted: Wanted, relation: Relation) -> Why | None:
@@ -143,11 +155,14 @@ def publications(prepared: Prepared, names: Sequence[str]) -> Iterator[Publicati
 
 
 def hindrances(prepared: Prepared, wanted: Wanted, libpq: bool) -> list[Fault]:
-    """Why the log of the source cannot be followed at all. `libpq`: whether the driver shows its own."""
+    """Why the log of the source cannot be followed at all, so that its tables are scanned. `libpq`: whether the driver
+    shows its own."""
     server, slot, source = prepared.server, prepared.slot, wanted.source
     found: list[Fault] = []
     if server.standby:
         found.append(Transient("GC-2055", source=source))
+    if server.version is not None and server.version < MESSAGES_VERSION_MIN:
+        found.append(Transient("GC-2073", source=source))
     if server.wal_level not in (None, "logical"):
         found.append(Transient("GC-2056", source=source))
     if prepared.account.may_replicate is False:
@@ -158,8 +173,6 @@ def hindrances(prepared: Prepared, wanted: Wanted, libpq: bool) -> list[Fault]:
         found.append(Transient("GC-2054", source=source))
     if slot is not None and (slot.plugin != PLUGIN or slot.database != server.database):
         found.append(Transient("GC-2084", source=source, slot=wanted.slot))
-    elif slot is not None and slot.status == "lost":
-        found.append(Transient("GC-2053", source=source, slot=wanted.slot))
     if prepared.slot_known and slot is None and full(server.slots_used, server.slots_max):
         found.append(Transient("GC-2082", source=source, limit=server.slots_max or 0))
     if not (slot and slot.active) and full(server.senders_used, server.senders_max):

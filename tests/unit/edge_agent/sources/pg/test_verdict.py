@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from edge_agent.checked_log import MENDS as MENDED
+from edge_agent.checked_log import WHYS
+from edge_agent.sources.log import NO_LOG
 from edge_agent.sources.pg.needs import Choices, IdentityChoice, needs
 from edge_agent.sources.pg.prepared import (
     KINDS,
@@ -20,7 +23,7 @@ from edge_agent.sources.pg.prepared import (
     Server,
 )
 from edge_agent.sources.pg.script import script
-from edge_agent.sources.pg.verdict import Wanted, Why, harms, hindrances, unfit, why_not
+from edge_agent.sources.pg.verdict import Mend, Wanted, Why, harms, hindrances, unfit, why_not
 from protocol.names import TableName
 
 NAME, LEAF = TableName("his", "public", "visit"), TableName("his", "public", "visit_1")
@@ -68,7 +71,7 @@ def test_where_all_is_there_nothing_is_said() -> None:
         (server(wal_level="replica"), "GC-2056"),
         (replace(READY, account=Account("guicang", False, False)), "GC-2057"),
         (replace(READY, publications={}), "GC-2054"),
-        (replace(READY, slot=replace(SLOT, status="lost")), "GC-2053"),
+        (server(version=130_000), "GC-2073"),
         (replace(READY, slot=replace(SLOT, plugin="test_decoding")), "GC-2084"),
         (replace(READY, slot=replace(SLOT, plugin=None, database=None)), "GC-2084"),
         (replace(READY, slot=replace(SLOT, database="lis")), "GC-2084"),
@@ -78,6 +81,7 @@ def test_where_all_is_there_nothing_is_said() -> None:
 )
 def test_what_hinders_us(prepared: Prepared, code: str) -> None:
     assert [fault.code for fault in hindrances(prepared, WANTED, libpq=True)] == [code]
+    assert code in NO_LOG, "its tables are scanned meanwhile, as check says"
 
 
 def test_a_driver_without_its_library_hinders_us() -> None:
@@ -90,9 +94,16 @@ def test_a_driver_without_its_library_hinders_us() -> None:
         Prepared(Server("his"), Account("guicang"), None, False, None, None),
         server(slots_used=10),
         replace(READY, account=Account("guicang", True, False)),
+        replace(READY, slot=replace(SLOT, status="lost")),
         replace(server(senders_used=10), slot=replace(SLOT, active=True)),
     ],
-    ids=["nothing known", "our slot is one of them", "a superuser", "our sender is one of them"],
+    ids=[
+        "nothing known",
+        "our slot is one of them",
+        "a superuser",
+        "a slot that we make anew",
+        "our sender is one of them",
+    ],
 )
 def test_what_is_unknown_or_ours_hinders_nobody(prepared: Prepared) -> None:
     assert hindrances(prepared, WANTED, libpq=True) == []
@@ -111,6 +122,13 @@ NONE = frozenset[str]()
         (replace(ROOT, leaves=(replace(VISIT, kind="f"),)), ("id",), Why.FOREIGN),
         (replace(VISIT, generated=True), ("id",), Why.GENERATED),
         (VISIT, (), Why.KEY),
+        (replace(VISIT, bytes=1), (), Why.KEYLESS),
+        (replace(VISIT, bytes=1 << 30), (), Why.KEY),
+        (replace(ROOT, bytes=1), (), Why.KEY),
+        (replace(VISIT, identity=Identity("f", NONE), bytes=32 << 20), (), None),
+        (replace(VISIT, identity=Identity("f", NONE), bytes=(32 << 20) + 1), (), Why.LARGE),
+        (replace(VISIT, identity=Identity("f", NONE), bytes=1 << 30), ("id",), None),
+        (replace(ROOT, identity=Identity("f", NONE)), (), Why.KEY),
         (replace(ROOT, primary=NONE, identity=Identity("f", NONE)), ("id",), Why.ROOT),
         (replace(VISIT, identity=Identity("n", NONE)), ("id",), Why.NOTHING),
         (replace(VISIT, identity=Identity("i", NONE)), ("id",), Why.LOST),
@@ -196,9 +214,17 @@ def test_another_identity_is_a_choice_for_each_place_that_needs_it() -> None:
     bad = replace(ROOT, leaves=(replace(VISIT, table=LEAF, identity=Identity("n", NONE)), VISIT))
     found = needs(published(bad), WANTED)
     assert found.choices.identities == (IdentityChoice(LEAF, by_default=True),)
+    small = replace(VISIT, identity=Identity("d", NONE), primary=NONE, bytes=1)
+    found = needs(published(small), replace(WANTED, tables={NAME: ()}))
+    assert found.choices.identities == (IdentityChoice(NAME, by_default=False),)
     late = replace(VISIT, identity=Identity("d", NONE), primary_immediate=False)
     found = needs(published(late), WANTED)
     assert found.choices.identities == (IdentityChoice(NAME, by_default=False),)
+
+
+def test_each_reason_has_its_sentence_and_each_remedy_its_own() -> None:
+    assert set(WHYS) == {why.value for why in Why}
+    assert set(MENDED) == {mend.value for mend in Mend} | {None}
 
 
 def test_a_script_for_a_standby_says_where_it_can_be_run() -> None:
