@@ -21,6 +21,7 @@ from pyarrow import csv
 
 from edge_agent.sources.columns import Layout
 from edge_agent.sources.source import Rows
+from edge_agent.sources.spelt import in_utf8
 
 BLOCK_BYTES = 512 * 1024
 """Rows handed over at once; with one block waiting, three of them, or three rows, are in memory at most."""
@@ -47,12 +48,22 @@ class _Left(Exception):
 
 class CopyStream:
     """One COPY that runs. `query` is its SELECT, complete, in the connection's encoding; it is cancelled where
-    it sends nothing for so many `seconds`."""
+    it sends nothing for so many `seconds`. `raw`: its texts come as they are stored, in `charset`."""
 
-    def __init__(self, connection: Any, query: bytes, layout: Layout, seconds: float) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        query: bytes,
+        layout: Layout,
+        seconds: float,
+        charset: str | None = None,
+        *,
+        raw: bool = False,
+    ) -> None:
         self._connection = connection
         self._seconds = seconds
         self._layout = layout
+        self._charset = charset
         self._handover: Queue[list[bytes] | None] = Queue(1)
         self._block: list[bytes] = []
         self._block_bytes = 0
@@ -63,7 +74,8 @@ class CopyStream:
         self._cut = False
         with connection.cursor() as cursor:
             cursor.execute(_BEGIN)
-        statement = b"COPY (%b) TO STDOUT (FORMAT csv)" % query
+        encoding = b", ENCODING 'SQL_ASCII'" if raw else b""
+        statement = b"COPY (%b) TO STDOUT (FORMAT csv%b)" % (query, encoding)
         self._thread = threading.Thread(target=self._run, args=(statement,), name="copy", daemon=True)
         self._thread.start()
 
@@ -103,7 +115,8 @@ class CopyStream:
             held += self._receive()
         rows, self._pending = self._pending[:count], self._pending[count:]
         count = len(rows)
-        return self._layout.columns(parse(rows, len(self._layout.names)), count)
+        texts = parse(rows, len(self._layout.names))
+        return self._layout.columns([in_utf8(text, self._charset) for text in texts], count)
 
     def _receive(self) -> int:
         """Bytes that came."""

@@ -42,6 +42,26 @@ def read(
         return _apart(wire, texts)
 
 
+def in_utf8(texts: pa.Array, charset: str | None) -> pa.Array:
+    """Texts of another charset (Python's name; None: of ours) in UTF-8. What is no text of it, or would not lead back
+    to its bytes, has them behind the byte FF (`columns.Carrier.MARKED`)."""
+    if charset is None:
+        return texts
+    values = texts.to_pylist()
+    if all(value is None or value.isascii() for value in values):
+        return texts
+    return pa.array([None if value is None else _recoded(value, charset) for value in values], pa.binary())
+
+
+def _recoded(value: bytes, charset: str) -> bytes:
+    try:
+        text = value.decode(charset)
+        exact = text.encode(charset) == value
+    except UnicodeError:
+        exact = False
+    return text.encode() if exact else b"\xff" + value
+
+
 def _cast(wire: pa.DataType, texts: pa.Array) -> pa.Array:
     """One cast for the column; moments perhaps without their zone. pa.ArrowInvalid where a value is odd."""
     if pa.types.is_binary(wire):

@@ -216,10 +216,12 @@ def test_values_are_spelt_as_copy_and_as_text_spell_them(hospital: Hospital) -> 
     with contextlib.closing(connection), connection.cursor() as cursor:
         cursor.execute(SESSION)
         spelt = ", ".join(f'"{name}"::text' for name in columns)
-        cursor.execute(f"SELECT {spelt} FROM t ORDER BY id")
+        cursor.execute(f"SELECT {spelt} FROM public.t ORDER BY id")
         texts = [tuple(None if v is None else v.encode() for v in row) for row in cursor.fetchall()]
         copied = Lines()
-        cursor.copy_expert("COPY (SELECT * FROM t ORDER BY id) TO STDOUT (FORMAT csv, FORCE_QUOTE *)", copied)
+        cursor.copy_expert(
+            "COPY (SELECT * FROM public.t ORDER BY id) TO STDOUT (FORMAT csv, FORCE_QUOTE *)", copied
+        )
     logged = [change[4] for change in changes(hospital.log())]
     assert logged == csv_rows(b"".join(copied.lines))
     # A cast of char(n) takes its padding away, one of boolean spells it out.

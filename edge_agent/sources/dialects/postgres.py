@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Layout
@@ -51,6 +52,11 @@ SET quote_all_identifiers = off;
 """
 """Of whoever reads values, by SELECT, COPY or the log: they are then spelt alike, whatever was set for the account or
 the database. All settings that change how a value is spelt are here, the last two where it names a table or a type."""
+
+STORED: dict[str, str | None] = {"SQL_ASCII": None, "EUC_CN": "gb2312"}
+"""Encodings of a database in which bytes may stand that are no text: they come as they are stored, for the server
+refuses to convert them, and with them every other row. Python's name of it, which reads it as the server does; None:
+UTF-8, where it is text at all."""
 
 _CITEXT = re.compile(r"(.+)\.citext")
 """The extension's type, whose operators stand beside it: by their bare names it would compare as text, yet sort as
@@ -173,6 +179,7 @@ class Postgres(Dialect):
     def __init__(self) -> None:
         self._types: list[int] = []
         self._seconds = 0.0
+        self._encoding = "UTF8"
 
     def check(self, url: URL) -> str | None:
         if url.drivername not in _DRIVERS:
@@ -199,6 +206,7 @@ class Postgres(Dialect):
         connection.autocommit = True
         # By SET alone psycopg2 would go on in the server's default, GBK perhaps, with parameters and with names.
         connection.set_client_encoding("UTF8")
+        self._encoding = connection.get_parameter_status("server_encoding")
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
             cursor.execute(f"{SESSION}SET statement_timeout = {round(seconds * 1_000)}")
@@ -234,7 +242,8 @@ class Postgres(Dialect):
     def stream(self, connection: Any, sql: str, values: tuple[Any, ...], layout: Layout) -> Stream:
         with connection.cursor() as cursor:
             query: bytes = cursor.mogrify(sql, values) if values else sql.replace("%%", "%").encode()
-        return CopyStream(connection, query, layout, self._seconds)
+        charset, raw = STORED.get(self._encoding), self._encoding in STORED
+        return CopyStream(connection, query, layout, self._seconds, charset, raw=raw)
 
     def holding(self, table: TableName) -> str | None:
         if table.database is None or table.schema is None:
@@ -268,7 +277,8 @@ class Postgres(Dialect):
         return tables(fetch, table)
 
     def carrier(self, column: Column) -> Carrier:
-        return Carrier.SPELT
+        recoded = STORED.get(self._encoding) is not None and pa.types.is_string(column.wire)
+        return Carrier.MARKED if recoded else Carrier.SPELT
 
     def comparable(self, column: Column) -> bool:
         spelt = column.meta.get(BASE, column.source_type)

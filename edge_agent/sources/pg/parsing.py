@@ -34,16 +34,16 @@ def commit(data: bytes) -> tuple[int, int]:
     return lsn, end
 
 
-def relation(data: bytes) -> Relation:
+def relation(data: bytes, charset: str = "utf-8") -> Relation:
     (oid,) = _at(_U32, data, 1)
-    schema, at = _string(data, 5)
-    name, at = _string(data, at)
+    schema, at = _string(data, 5, charset)
+    name, at = _string(data, at, charset)
     identity, count = _at(_RELATION_HEAD, data, at)
     at += _RELATION_HEAD.size
     columns = []
     for _ in range(count):
         (flags,) = _at(_U8, data, at)
-        column, at = _string(data, at + 1)
+        column, at = _string(data, at + 1, charset)
         type_oid, modifier = _at(_COLUMN_TAIL, data, at)
         at += _COLUMN_TAIL.size
         columns.append(LogColumn(column, bool(flags & 1), type_oid, modifier))
@@ -87,12 +87,12 @@ def _at(form: struct.Struct, data: bytes, at: int) -> tuple[int, ...]:
     return form.unpack_from(data, at)
 
 
-def _string(data: bytes, at: int) -> tuple[str, int]:
+def _string(data: bytes, at: int, charset: str = "utf-8") -> tuple[str, int]:
     """A string, and where it ends."""
     end = data.find(b"\0", at)
     if end < 0:
         raise Torn
     try:
-        return data[at:end].decode(), end + 1
+        return data[at:end].decode(charset), end + 1
     except UnicodeDecodeError:
         raise Torn from None

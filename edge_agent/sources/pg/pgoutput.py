@@ -67,10 +67,11 @@ class _Open:
 
 
 class Decoder:
-    """`source` is named in faults."""
+    """`source` is named in faults; names come in `charset`."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, charset: str | None = None) -> None:
         self._source = source
+        self._charset = charset or "utf-8"
         self._relations: dict[int, Relation] = {}
         self._open: _Open | None = None
         self._events: list[LogEvent] = []
@@ -158,7 +159,7 @@ class Decoder:
         self._open = None
 
     def _relation(self, message: bytes) -> None:
-        relation = parsing.relation(message)
+        relation = parsing.relation(message, self._charset)
         if self._relations.get(relation.oid) != relation:
             self._close()
             self._relations[relation.oid] = relation

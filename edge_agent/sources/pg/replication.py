@@ -20,7 +20,7 @@ from sqlalchemy import URL
 
 from edge_agent.sources.copying import cut
 from edge_agent.sources.dialects.dialect import REFUSED
-from edge_agent.sources.dialects.postgres import SESSION, Postgres, connected
+from edge_agent.sources.dialects.postgres import SESSION, STORED, Postgres, connected
 from protocol.errors import Transient
 
 from .libpq import Ended, Stream, Unavailable, available
@@ -124,8 +124,14 @@ class LogConnection:
         with self._faults():
             self._connection = self._connect()
             self._connection.set_client_encoding("UTF8")
+            self._encoding = self._connection.get_parameter_status("server_encoding")
             self._execute(SESSION)
             self._execute(_WAIT)
+
+    @property
+    def charset(self) -> str | None:
+        """In which the stream is (Python's name); None: UTF-8."""
+        return STORED.get(self._encoding)
 
     def identify(self) -> Identity:
         system, timeline, lsn, database = self._rows("IDENTIFY_SYSTEM")[0]
@@ -159,6 +165,8 @@ class LogConnection:
             raise Transient("GC-2054", source=self._source)
         names = ", ".join(map(quoted, publications)).replace("'", "''")
         options = f"proto_version '1', publication_names '{names}', messages 'true'"
+        if self._encoding in STORED:
+            self._connection.set_client_encoding("SQL_ASCII")
         place = f"{from_lsn >> 32:X}/{from_lsn & 0xFFFFFFFF:X}"
         command = f"START_REPLICATION SLOT {quoted(slot)} LOGICAL {place} ({options})"
         self._about_slot(slot, command, streams=True)

@@ -113,7 +113,7 @@ class PostgresSource(ChunkSource):
         except BaseException:
             log.close()
             raise
-        self._log, self._decoder = log, Decoder(self._slug)
+        self._log, self._decoder = log, Decoder(self._slug, log.charset)
         self._relations.clear()
         self._asked_at, self._stood, self._told_time = 0.0, None, 0
         self._heard = (self._clock(), 0)
@@ -207,6 +207,8 @@ class PostgresSource(ChunkSource):
 
     def _changed(self, one: said.Segment) -> list[Event]:
         """Of the tables that the log carries for us; a table whose rows cannot be told by its key is said."""
+        assert self._log is not None
+        charset = self._log.charset
         unreadable: list[Event] = []
         tables: list[Logged] = []
         for changes in one.tables:
@@ -214,7 +216,7 @@ class PostgresSource(ChunkSource):
             if name in self._now_carried:
                 try:
                     known = self._known_as(name, changes.relation)
-                    tables.append(logged(known.schema, known.layout, changes))
+                    tables.append(logged(known.schema, known.layout, changes, charset))
                 except Rejected as fault:
                     unreadable.append(Unreadable(name, fault))
         return [*unreadable, Changed(one.transactions, tables)]

@@ -14,22 +14,25 @@ from edge_agent.sources.columns import Layout, join
 from edge_agent.sources.log import Logged
 from edge_agent.sources.pg.events import OldKind, TableChanges
 from edge_agent.sources.source import Rows
+from edge_agent.sources.spelt import in_utf8
 from protocol.canonical import encode_rows
 from protocol.change import Op
 from protocol.errors import Rejected
 from protocol.schema import TableSchema
 
 
-def logged(schema: TableSchema, layout: Layout, said: TableChanges) -> Logged:
+def logged(schema: TableSchema, layout: Layout, said: TableChanges, charset: str | None = None) -> Logged:
     """`schema` has the columns of the relation, in its order, and a key that its replica identity carries, or none.
-    Raises Rejected GC-2070 where it has none and an old row is not said in full."""
+    Texts are in `charset` (None: UTF-8). Raises Rejected GC-2070 where it has no key, and an old row is not said in
+    full."""
     if not schema.key and not all(map(_says_all, said.ops, said.old_kinds)):
         raise Rejected("GC-2070", table=str(schema.table))
-    new = layout.columns(said.new, _count(said.new))
+    new = layout.columns([in_utf8(texts, charset) for texts in said.new], _count(said.new))
     unchanged = _unchanged(said)
     if all(kind is OldKind.NONE for kind in said.old_kinds):
         return Logged(schema, new, said.ops, said.transaction, said.ordinal, None, unchanged)
-    old = _key_alone(schema, layout.columns(said.old, _count(said.old)))
+    old_texts = [in_utf8(texts, charset) for texts in said.old]
+    old = _key_alone(schema, layout.columns(old_texts, _count(said.old)))
     return _Weaving(schema, said, new, old).woven(unchanged)
 
 
