@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -143,6 +144,15 @@ def test_only_a_log_needs_the_sql_of_a_dba(config: Path, ran: Ran) -> None:
     assert 'kind = "postgres"' in " ".join(err.split())
     code, _, err = ran("check", "lis", "--sql", "--config", str(config))
     assert (code, "`sources.lis`" in err) == (78, True)
+    text = config.read_text("utf-8").replace('kind = "sql"', 'kind = "postgres"')
+    config.write_text(
+        re.sub("^url = .*$", 'url = "postgresql://guicang@127.0.0.1:1/his"', text, flags=re.M), "utf-8"
+    )
+    for arguments in (["--sql"], ["his", "--sql", "--json"]):
+        code, out, _ = ran("check", *arguments, "--config", str(config))
+        assert (code, out) == (64, ""), "of one source, and SQL alone"
+    code, out, err = ran("check", "his", "--sql", "--config", str(config))
+    assert (code, out, "GC-2001" in err) == (1, "", True)
 
 
 def test_a_database_has_no_folder_to_confirm(config: Path, tmp_path: Path, ran: Ran) -> None:
