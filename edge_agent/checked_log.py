@@ -22,7 +22,7 @@ WHYS = {
     "unknown": "该账号无权查看",
     "the server is older than PostgreSQL 14": "服务器早于 PostgreSQL 14",
     "it has inheritance children": "有继承子表",
-    "it is unlogged": "是 UNLOGGED 表，不写日志",
+    "it, or a partition of it, is unlogged": "该表或其分区是 UNLOGGED，不写日志",
     "a partition of it is a foreign table": "有分区是外部表",
     "it has a generated column": "有生成列",
     "it has no key that can be used": "没有可用的主键",

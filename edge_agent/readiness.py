@@ -128,7 +128,9 @@ class Readiness:
             "row_security": relation and relation.row_security,
             "why_not": why and why.value,
             "mend": mend and mend.value,
-            "once_prepared": EXACT if self._would_be_exact(info) else facts["guarantee"],
+            "once_prepared": EXACT
+            if self._would_be_exact(info)
+            else facts["guarantee"] and scanned(info.key),
         }
         if relation and not (relation.usage and relation.select):
             log["once_prepared"] = log["once_prepared"] or scanned(info.key)

@@ -39,7 +39,7 @@ from tests.unit.edge_agent.reading import Change
 ODD, FIELD = '门诊 "Schema"', 'se"lect 列'
 BY_LOG = ("visit", "select", "医嘱 Order", "full_image", "by_index", "parted", "full_root", "full_keyless")
 INSERTS = ("keyless", "nothing", "late", "lost", "rootless", "one_leaf")
-BY_SCANS = ("fast", "parent", "doubled")
+BY_SCANS = ("fast", "mixed", "parent", "doubled")
 NUMBERS = itertools.count(1)
 TABLES = [
     f"CREATE SCHEMA {quoted(ODD)}",
@@ -74,6 +74,9 @@ TABLES = [
     "CREATE TABLE one_leaf_0 PARTITION OF one_leaf FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
     "ALTER TABLE one_leaf_0 REPLICA IDENTITY NOTHING",
     "CREATE UNLOGGED TABLE fast(id int PRIMARY KEY, n int)",
+    "CREATE TABLE mixed(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
+    "CREATE TABLE mixed_0 PARTITION OF mixed FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+    "CREATE UNLOGGED TABLE mixed_1 PARTITION OF mixed FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
     "CREATE TABLE parent(id int PRIMARY KEY, n int)",
     "CREATE TABLE child() INHERITS (parent)",
     "CREATE TABLE doubled(id int PRIMARY KEY, n int, two int GENERATED ALWAYS AS (n * 2) STORED)",
@@ -228,7 +231,9 @@ def half(hospital: Hospital) -> None:
 def careless(hospital: Hospital) -> None:
     """Every table, and with the parent its child."""
     bare(hospital)
-    names = ", ".join(qualified(hospital.name(table)) for table in (*BY_LOG, *INSERTS, "parent", "doubled"))
+    names = ", ".join(
+        qualified(hospital.name(table)) for table in (*BY_LOG, *INSERTS, "mixed", "parent", "doubled")
+    )
     hospital.run(
         f"CREATE PUBLICATION {hospital.slot} FOR TABLE {names}",
         f"CREATE PUBLICATION {hospital.slot}_inserts FOR TABLE keyless",
@@ -340,7 +345,8 @@ def test_what_is_said_of_each_table(hospital: Hospital) -> None:
             "the replica identity of a partition does not carry the key",
             "another replica identity",
         ),
-        "fast": ("it is unlogged", None),
+        "fast": ("it, or a partition of it, is unlogged", None),
+        "mixed": ("it, or a partition of it, is unlogged", None),
         "parent": ("it has inheritance children", None),
         "doubled": ("it has a generated column", None),
     }

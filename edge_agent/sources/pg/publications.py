@@ -41,6 +41,8 @@ JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
 WHERE p.pubname = ANY(%s) AND u.pubinsert AND u.pubupdate AND u.pubdelete AND u.pubtruncate
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = u.oid AND r.prrelid = c.oid
         AND coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid
+        WHERE l.relkind = 'f' OR l.relpersistence <> 'p')
 """  # noqa: S608 (our own text)
 
 _ENDANGERED = f"""

@@ -42,7 +42,7 @@ class Why(Enum):
     UNKNOWN = "unknown"
     OLD = "the server is older than PostgreSQL 14"
     CHILDREN = "it has inheritance children"
-    UNLOGGED = "it is unlogged"
+    UNLOGGED = "it, or a partition of it, is unlogged"
     FOREIGN = "a partition of it is a foreign table"
     GENERATED = "it has a generated column"
     KEY = "it has no key that can be used"
