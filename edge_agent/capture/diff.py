@@ -34,13 +34,20 @@ class Encoded:
 
 def encode(schema: TableSchema, rows: Rows, secret: bytes) -> Encoded:
     """Raises Rejected GC-2004 where a key column's value went aside or is null: no key then."""
-    names = [c.name for c in schema.columns]
-    lines = canonical.encode_rows(rows.columns, names, rows.asides)
-    keys: list[bytes] = []
-    if schema.key:
-        _check_key(schema, rows)
-        keys = canonical.encode_rows([rows.columns[i] for i in schema.key_positions])
+    lines = encode_lines(schema, rows)
+    keys = encode_keys(schema, rows) if schema.key else []
     return Encoded(keys, lines, canonical.digests(lines, secret))
+
+
+def encode_lines(schema: TableSchema, rows: Rows) -> list[bytes]:
+    """The canonical rows."""
+    return canonical.encode_rows(rows.columns, [c.name for c in schema.columns], rows.asides)
+
+
+def encode_keys(schema: TableSchema, rows: Rows) -> list[bytes]:
+    """The canonical keys, of a table with a key. Raises as `encode`."""
+    _check_key(schema, rows)
+    return canonical.encode_rows([rows.columns[i] for i in schema.key_positions])
 
 
 def _check_key(schema: TableSchema, rows: Rows) -> None:

@@ -77,6 +77,14 @@ class Layout:
     wires: tuple[pa.DataType, ...]
     carriers: tuple[Carrier | Encoded, ...]
 
+    def some(self, positions: Sequence[int]) -> Layout:
+        """Of the columns at these positions."""
+        return Layout(
+            tuple(self.names[i] for i in positions),
+            tuple(self.wires[i] for i in positions),
+            tuple(self.carriers[i] for i in positions),
+        )
+
     def rows(self, records: Sequence[Sequence[Any]]) -> Rows:
         """The rows of `records`, each a sequence of one value a column."""
         by_column = list(zip(*records, strict=True)) if records else [()] * len(self.names)

@@ -82,8 +82,8 @@ def _cast(wire: pa.DataType, texts: pa.Array) -> pa.Array:
 
 def _has_offset(texts: pa.Array) -> bool:
     """PostgreSQL says `+00` of a moment in UTC, MySQL nothing."""
-    present = texts.drop_null()
-    return len(present) == 0 or bytes(present[0].as_py()).endswith(b"+00")
+    first = pc.index(texts.is_valid(), True).as_py()
+    return first < 0 or bytes(texts[first].as_py()).endswith(b"+00")
 
 
 def _refuse_below(numbers: pa.Array, least: int) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import make_url
 
 from edge_agent.sources.dialects.postgres import SESSION
+from edge_agent.sources.pg import libpq, replication
 from edge_agent.sources.pg.events import LogEvent, Message, RelationChanged, Segment
 from edge_agent.sources.pg.pgoutput import Decoder
-from edge_agent.sources.pg.replication import LogConnection, parse_lsn
+from edge_agent.sources.pg.replication import ROOM_BYTES, LogConnection, parse_lsn
 from protocol.errors import Transient
 from tests.databases import PostgresServer, logical_postgres, postgres
 from tests.unit.edge_agent.sources.pg.encoder import UNCHANGED, said
@@ -368,3 +371,37 @@ def test_a_slot_whose_log_is_gone_is_told(hospital: Hospital) -> None:
             assert code_of(connection.start, hospital.slot, 0, ["p"]) == "GC-2053"
     finally:
         server.run("ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
+
+
+def test_a_message_longer_than_its_room_comes_whole(hospital: Hospital) -> None:
+    long = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 160000) i)"
+    hospital.run(
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        f"INSERT INTO t VALUES (1, 'a'), (2, {long}), (3, 'b'), (4, {long})",
+    )
+    ((digest, size),) = hospital.rows(f"SELECT md5(v), length(v) FROM (SELECT {long} AS v) w")
+    assert size > 4 * ROOM_BYTES
+    values = [change[4][1] for change in changes(hospital.log())]
+    assert values[::2] == [b"a", b"b"]
+    assert {hashlib.md5(value).hexdigest() for value in values[1::2]} == {digest}
+
+
+def test_a_message_just_as_long_as_its_room_is_itself_or_a_fault(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (22), (333)")
+    whole = hospital.log()
+    with hospital.connection() as connection:
+        connection.start(hospital.slot, 0, ["p"])
+        ends = connection.read(MIB, 1.0).messages.ends
+    monkeypatch.setattr(libpq, "_ODD_BYTES", 1)
+    faults = []
+    for before, end in pairwise(ends):
+        monkeypatch.setattr(replication, "ROOM_BYTES", end - before - 1)
+        with hospital.connection() as connection:
+            connection.start(hospital.slot, 0, ["p"])
+            try:
+                assert said(until_the_end(connection, before + 1)) == said(whole)
+            except Transient as fault:
+                faults.append(fault.code)
+    assert set(faults) == {"GC-2050"}

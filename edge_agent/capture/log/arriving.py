@@ -29,7 +29,7 @@ def changes_of(logged: Logged, secret: bytes, times: list[int]) -> Changes:
     old_keys: list[bytes | None] | None = None
     if logged.moved is not None and any(logged.moved):
         old_keys = [keys[i - 1] if moved else None for i, moved in enumerate(logged.moved)]
-    stamps = pa.array([times[place] for place in logged.transaction], TIME)
+    stamps = pa.array(times, TIME).take(pa.array(logged.transaction, pa.int32()))
     return Changes(schema, rows, logged.ops, keys, old_keys, logged.unchanged, stamps)
 
 

@@ -22,7 +22,7 @@ from ...orders import Orders
 from ...sources.log import Chunk, LogSource, is_still
 from ...sources.source import PageLimits
 from .. import snapshot
-from ..diff import encode
+from ..diff import encode, encode_keys, encode_lines
 from ..facts import WAY_CHANGED, Facts, Followed, Progress
 from ..index import IndexFiles
 from ..phases import Phase
@@ -243,8 +243,7 @@ class Chunks:
             self._meet_whole(writer, group, pending, pending.reason)
             return
         table, chunk = pending.schema.table, pending.chunk
-        encoded = encode(pending.schema, chunk.page.rows, writer.secret)
-        keys = canonical.digests(encoded.keys)
+        keys = canonical.digests(encode_keys(pending.schema, chunk.page.rows))
         merged = merge(
             chunk.page.rows,
             keys,
@@ -260,9 +259,7 @@ class Chunks:
                 [keys[at] for at in merged.positions],
             )
         )
-        lines = canonical.encode_rows(
-            merged.rows.columns, [c.name for c in pending.schema.columns], merged.rows.asides
-        )
+        lines = encode_lines(pending.schema, merged.rows)
         facts = self._tables.facts(writer, table)
         assert facts.progress is not None
         assert facts.log is not None

@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,82 +20,125 @@ from protocol.change import Op
 
 from . import tuples
 from .events import OldKind, Relation, TableChanges
-from .tuples import PADDING, Torn, Tuples
+from .messages import Messages, Torn, numbers
+from .tuples import Tuples
 
 HEAD_BYTES = 6
 """Of every row's message: its kind, the relation, and what tuple comes first."""
 
-_KEY, _FULL, _NEW = ord("K"), ord("O"), ord("N")
-_OLD_KINDS = {_KEY: OldKind.KEY, _FULL: OldKind.FULL}
+_INSERT, _UPDATE, _DELETE = b"IUD"
+_KEY, _FULL, _NEW = b"KON"
 
 
-@dataclass(slots=True)
 class Gathering:
-    """Messages of one relation; one entry a list for each."""
+    """Messages of one relation, run by run."""
 
-    relation: Relation
-    messages: list[bytes] = field(default_factory=list)
-    transaction: list[int] = field(default_factory=list)
-    ordinal: list[int] = field(default_factory=list)
+    def __init__(self, relation: Relation, messages: Messages) -> None:
+        self._relation = relation
+        self._messages = messages
+        self._starts, self._ends = array("q"), array("q")
+        self._acts, self._olds = bytearray(), bytearray()
+        self._transaction: list[int] = []
+        self._ordinal: list[int] = []
+
+    def add(self, first: int, end: int, transaction: int, ordinal: int) -> None:
+        """So many messages of one transaction, beginning with the change of that ordinal."""
+        self._starts += self._messages.starts[first:end]
+        self._ends += self._messages.ends[first:end]
+        self._acts += self._messages.first_octets[first:end]
+        self._olds += self._messages.sixth_octets[first:end]
+        self._transaction += [transaction] * (end - first)
+        self._ordinal += range(ordinal, ordinal + end - first)
 
     def changes(self) -> TableChanges:
         """Raises Torn."""
-        width = len(self.relation.columns)
-        data = b"".join((*self.messages, PADDING))
-        ends = list(accumulate(map(len, self.messages)))
-        starts = [end - len(message) for end, message in zip(ends, self.messages, strict=True)]
-        ops = [_OPS[message[0]] for message in self.messages]
-        kinds = [_old_kind(message) for message in self.messages]
-        old_at = [i for i, kind in enumerate(kinds) if kind is not OldKind.NONE]
-        old = tuples.read(data, [starts[i] + HEAD_BYTES for i in old_at], [ends[i] for i in old_at], width)
+        acts, olds = bytes(self._acts), bytes(self._olds)
+        _check(acts, olds)
+        width, data = len(self._relation.columns), self._messages.octets
+        ops, kinds = _each(acts, _OPS), _each(olds, _OLD_KINDS)
+        behind = pc.add(numbers(self._starts), pa.scalar(HEAD_BYTES, pa.int64()))
+        ends = numbers(self._ends)
+        old_at = _places(olds, _NEW)
+        old = tuples.read(data, _at(behind, old_at), _at(ends, old_at), width)
         if any(marks is not None for marks in old.unchanged):
             raise Torn
-        new_starts = [start + HEAD_BYTES for start in starts]
-        for i, end in zip(old_at, old.ends, strict=True):
-            new_starts[i] = _behind_old(data, ops[i], end, ends[i])
-        new_at = [i for i, op in enumerate(ops) if op is not Op.DELETE] if old_at else range(len(ops))
-        limits = [ends[i] for i in new_at]
-        new = tuples.read(data, [new_starts[i] for i in new_at], limits, width)
-        if new.ends != limits:
+        new_at = _places(acts, _DELETE)
+        if old_at and new_at:
+            behind = self._behind_old(behind, old_at, old.ends)
+        elif old_at and not old.ends.equals(ends):
             raise Torn
-        _refuse_unchanged_of_creations(new.unchanged, [ops[i] for i in new_at])
+        limits = _at(ends, new_at)
+        new = tuples.read(data, _at(behind, new_at), limits, width)
+        if not new.ends.equals(limits):
+            raise Torn
+        _refuse_unchanged_of_creations(new.unchanged, ops, new_at)
         if any(marks is not None for marks in new.unchanged):
-            new = _filled(self.relation, new, new_at, old, old_at, kinds)
+            new = _filled(self._relation, new, new_at, old, old_at, kinds)
         return TableChanges(
-            self.relation, ops, self.transaction, self.ordinal, kinds, new.columns, new.unchanged, old.columns
+            self._relation,
+            ops,
+            self._transaction,
+            self._ordinal,
+            kinds,
+            new.columns,
+            new.unchanged,
+            old.columns,
         )
 
+    def _behind_old(self, behind: pa.Array, old_at: Sequence[int], old_ends: pa.Array) -> pa.Array:
+        """Where the new tuples begin, behind old ones that end there; nothing more may stand behind a deleted row."""
+        data, found = self._messages.data, behind.to_pylist()
+        for i, end in zip(old_at, old_ends.to_pylist(), strict=True):
+            if self._acts[i] == _DELETE:
+                if end != self._ends[i]:
+                    raise Torn
+            elif end >= self._ends[i] or data[end] != _NEW:
+                raise Torn
+            found[i] = end + 1
+        return pa.array(found, pa.int64())
 
-_OPS = {ord("I"): Op.CREATE, ord("U"): Op.UPDATE, ord("D"): Op.DELETE}
+
+T = TypeVar("T")
+
+_OPS = {_INSERT: Op.CREATE, _UPDATE: Op.UPDATE, _DELETE: Op.DELETE}
+_OLD_KINDS = {_NEW: OldKind.NONE, _KEY: OldKind.KEY, _FULL: OldKind.FULL}
+_ALLOWED = frozenset(zip(b"IUUUDD", b"NNKOKO", strict=True))
 
 
-def _old_kind(message: bytes) -> OldKind:
-    if len(message) < HEAD_BYTES:
+def _check(acts: bytes, olds: bytes) -> None:
+    """What may follow what: an insert has no old row, a delete nothing new."""
+    pairs = {(acts[0], olds[0])} if _same(acts) and _same(olds) else set(zip(acts, olds, strict=True))
+    if not pairs <= _ALLOWED:
         raise Torn
-    kind = message[HEAD_BYTES - 1]
-    if kind == _NEW and message[0] != ord("D"):
-        return OldKind.NONE
-    if kind not in _OLD_KINDS or message[0] == ord("I"):
-        raise Torn
-    return _OLD_KINDS[kind]
 
 
-def _behind_old(data: bytes, op: Op, end: int, limit: int) -> int:
-    """Where the new tuple begins, behind an old one that ends at `end`."""
-    if op is Op.DELETE:
-        if end != limit:
-            raise Torn
-        return end
-    if end >= limit or data[end] != _NEW:
-        raise Torn
-    return end + 1
+def _same(of: bytes) -> bool:
+    return of.count(of[0]) == len(of)
 
 
-def _refuse_unchanged_of_creations(unchanged: Sequence[pa.Array | None], ops: Sequence[Op]) -> None:
+def _each(of: bytes, meaning: Mapping[int, T]) -> list[T]:
+    return [meaning[of[0]]] * len(of) if _same(of) else [meaning[one] for one in of]
+
+
+def _places(of: bytes, other: int) -> Sequence[int]:
+    """Where something else stands than `other`."""
+    count = of.count(other)
+    if count in (0, len(of)):
+        return range(0 if count else len(of))
+    return [i for i, one in enumerate(of) if one != other]
+
+
+def _at(of: pa.Array, places: Sequence[int]) -> pa.Array:
+    return of if len(places) == len(of) else of.take(pa.array(places, pa.int64()))
+
+
+def _refuse_unchanged_of_creations(
+    unchanged: Sequence[pa.Array | None], ops: Sequence[Op], new_at: Sequence[int]
+) -> None:
     marked = [marks for marks in unchanged if marks is not None]
     if not marked or Op.CREATE not in ops:
         return
-    created = pa.array([op is Op.CREATE for op in ops])
+    created = pa.array([ops[i] is Op.CREATE for i in new_at])
     if any(pc.any(pc.and_(marks, created)).as_py() for marks in marked):
         raise Torn
 

@@ -9,10 +9,13 @@ stream, and its library, found through psycopg2's own module, does the rest. Kno
 from __future__ import annotations
 
 import ctypes
+import secrets
+from array import array
 from typing import Any
 
 _SQLSTATE = ord("C")
 """PQresultErrorField's name of it."""
+_ODD_BYTES = 4096
 
 
 class Unavailable(Exception):
@@ -26,28 +29,63 @@ class Ended(Exception):
         self.pgcode = pgcode
 
 
+class Memory:
+    """Where messages are put, one behind another; `padding` bytes behind them are nobody's. It grows with a message
+    that it has no room for."""
+
+    def __init__(self, size: int, padding: int) -> None:
+        # A message just as long as its room is taken for the beginning of a longer one. What follows it then makes no
+        # sense; the next connection reads it into another room.
+        self._padding = padding
+        self._lie_in(bytearray(size + padding + secrets.randbelow(_ODD_BYTES)))
+
+    def _lie_in(self, data: bytearray) -> None:
+        self.data = data
+        self.room = len(data) - self._padding
+        self._first = ctypes.c_char.from_buffer(data)
+        self.address = ctypes.addressof(self._first)
+
+    def grow(self) -> None:
+        self._lie_in(self.data + bytes(len(self.data)))
+
+
 class Stream:
     """`connection` has begun to replicate. One thread at a time; none once it is closed."""
 
     def __init__(self, connection: Any) -> None:
         quick, patient = _libraries()
-        self._get, self._consume, self._free = quick.PQgetCopyData, quick.PQconsumeInput, quick.PQfreemem
+        self._line, self._get, self._consume = quick.PQgetlineAsync, quick.PQgetCopyData, quick.PQconsumeInput
         self._result, self._field, self._clear = quick.PQgetResult, quick.PQresultErrorField, quick.PQclear
         self._put, self._flush = patient.PQputCopyData, patient.PQflush
         self._at = ctypes.c_void_p(connection.pgconn_ptr)
-        self._buffer = ctypes.c_void_p()
-        self._reference = ctypes.byref(self._buffer)
+        self._reference = ctypes.byref(ctypes.c_void_p())
 
-    def take(self) -> bytes | None:
-        """The next message that has come, None if none has yet. Raises Ended."""
-        length = self._get(self._at, self._reference, 1)
-        if length > 0:
-            found = ctypes.string_at(self._buffer.value or 0, length)
-            self._free(self._buffer)
-            return found
-        if length == 0:
-            return None
-        raise Ended(self._state())
+    def take(self, memory: Memory, end: int, stop: int, kind: int, ends: array[int]) -> tuple[int, int]:
+        """Put messages that have come behind `end`, until they reach `stop`, and note where each ends. Gives where the
+        last ends, and how long one is that begins with another byte than `kind`: it lies behind them, unnoted, and no
+        further one is taken; 0 where there is none. Raises Ended."""
+        line, at, length = self._line, self._at, 0
+        while end < stop:
+            length = line(at, memory.address + end, memory.room - end)
+            if length <= 0:
+                break
+            if length == memory.room - end:
+                length = self._rest(memory, end, length)
+            if memory.data[end] != kind:
+                return end, length
+            end += length
+            ends.append(end)
+        if length < 0:
+            self._get(self._at, self._reference, 1)  # which leaves the mode of copying, and tells why
+            raise Ended(self._state())
+        return end, 0
+
+    def _rest(self, memory: Memory, end: int, length: int) -> int:
+        """The length of a message that may go on."""
+        while length == memory.room - end:
+            memory.grow()
+            length += max(0, self._line(self._at, memory.address + end + length, memory.room - end - length))
+        return length
 
     def consume(self) -> None:
         """Read what the socket has, without waiting. Raises Ended."""
@@ -84,9 +122,9 @@ def _libraries() -> tuple[Any, Any]:
     connection, text = ctypes.c_void_p, ctypes.c_char_p
     try:
         for library, name, gives, *takes in (
+            (quick, "PQgetlineAsync", ctypes.c_int, connection, ctypes.c_void_p, ctypes.c_int),
             (quick, "PQgetCopyData", ctypes.c_int, connection, ctypes.c_void_p, ctypes.c_int),
             (quick, "PQconsumeInput", ctypes.c_int, connection),
-            (quick, "PQfreemem", None, ctypes.c_void_p),
             (quick, "PQgetResult", ctypes.c_void_p, connection),
             (quick, "PQresultErrorField", text, ctypes.c_void_p, ctypes.c_int),
             (quick, "PQclear", None, ctypes.c_void_p),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from .events import Identity, LogColumn, Message, Relation
-from .tuples import Torn
+from .messages import Torn
 
 EPOCH_MICROS = 946_684_800_000_000
 """PostgreSQL's clock begins with the year 2000; ours, in microseconds UTC, with 1970."""

@@ -1,16 +1,20 @@
 """The decoder of pgoutput, protocol version 1, text: from messages of the log to segments of changes in columns.
 
 Messages come in gulps that may end anywhere between two of them; what spans gulps is the decoder's state: relations
-by their oid, and the transaction that is open. Row messages are only sorted by relation here, and become columns when
-an ordering point or the gulp's end closes their segment. Anything that is not as the protocol says is GC-2050, after
-which the decoder is of no use: whoever reads on connects anew and decodes with a new one. Pure.
+by their oid, and the transaction that is open. Row messages are only sorted by relation here, whole runs of them at
+once, and become columns when an ordering point or the gulp's end closes their segment. Anything that is not as the
+protocol says is GC-2050, after which the decoder is of no use: whoever reads on connects anew and decodes with a new
+one. Pure.
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from edge_agent.sources.log import Transaction
 from protocol.errors import Transient
@@ -29,7 +33,7 @@ from .events import (
     Truncated,
 )
 from .gathering import Gathering
-from .tuples import Torn
+from .messages import Messages, Torn
 
 __all__ = [
     "Decoder",
@@ -48,8 +52,11 @@ __all__ = [
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 """A segment ends behind the row that exceeds it: one message has a gigabyte at most, and an array ends at two."""
 
-_ROWS = frozenset(b"IUD")
+_RUNS = re.compile(rb"[IUD]+|[^IUD]", re.DOTALL)
+_ROWS = b"IUD"
 _OID = struct.Struct(">I")
+_SHORTEST = 6
+"""No message is shorter than the head of a row's."""
 
 
 @dataclass(slots=True)
@@ -76,7 +83,8 @@ class Decoder:
         self._open: _Open | None = None
         self._events: list[LogEvent] = []
         self._transactions: list[Transaction] = []
-        self._gatherings: dict[bytes, Gathering] = {}
+        self._gatherings: dict[int, Gathering] = {}
+        self._messages = Messages.of([])
         self._bytes = 0
         self._others: dict[int, Callable[[bytes], None]] = {
             ord("B"): self._begin,
@@ -91,41 +99,52 @@ class Decoder:
     def decode(self, messages: Sequence[bytes]) -> list[LogEvent]:
         """What these messages say, in order. Raises Transient (GC-2050)."""
         try:
-            for message in messages:
-                kind = message[0] if message else 0
-                if kind in _ROWS:
-                    self._row(message)
-                elif kind in self._others:
-                    self._others[kind](message)
-                else:
-                    raise Torn
-            self._close()
+            if messages:
+                self._decode(Messages.of(messages))
         except Torn:
             raise Transient("GC-2050", source=self._source) from None
+        finally:
+            self._messages = Messages.of([])
         events, self._events = self._events, []
         return events
 
-    def _row(self, message: bytes) -> None:
-        transaction = self._open
+    def _decode(self, messages: Messages) -> None:
+        if messages.shortest() < _SHORTEST:
+            raise Torn
+        self._messages = messages
+        kinds = messages.first_octets
+        for found in _RUNS.finditer(kinds):
+            first, end = found.span()
+            if kinds[first] in _ROWS:
+                for run in _runs(messages, first, end):
+                    self._rows(*run)
+            elif (act := self._others.get(kinds[first])) is not None:
+                act(messages[first])
+            else:
+                raise Torn
+        self._close()
+
+    def _rows(self, first: int, end: int) -> None:
+        """Changes of one relation, one behind another."""
+        transaction, messages = self._open, self._messages
         if transaction is None:
             raise Torn
-        gathering = self._gatherings.get(message[1:5])
-        if gathering is None:
-            gathering = self._gatherings[message[1:5]] = Gathering(self._known(message))
-        gathering.messages.append(message)
-        gathering.transaction.append(len(self._transactions))
-        gathering.ordinal.append(transaction.before)
-        transaction.here += 1
-        transaction.before += 1
-        self._bytes += len(message)
-        if self._bytes > SEGMENT_BYTES_MAX:
-            self._close()
-
-    def _known(self, message: bytes) -> Relation:
-        if len(message) < 5:
-            raise Torn
-        (oid,) = _OID.unpack_from(message, 1)
-        return self._of(oid)
+        at = messages.starts[first]
+        (oid,) = _OID.unpack_from(messages.data, at + 1)
+        while first < end:
+            enough = bisect_right(messages.ends, at + SEGMENT_BYTES_MAX - self._bytes, first, end)
+            cut = min(enough + 1, end)
+            gathering = self._gatherings.get(oid)
+            if gathering is None:
+                gathering = self._gatherings[oid] = Gathering(self._of(oid), messages)
+            gathering.add(first, cut, len(self._transactions), transaction.before)
+            transaction.here += cut - first
+            transaction.before += cut - first
+            self._bytes += messages.ends[cut - 1] - at
+            if enough < end:
+                self._close()
+            if (first := cut) < end:
+                at = messages.starts[first]
 
     def _of(self, oid: int) -> Relation:
         relation = self._relations.get(oid)
@@ -183,3 +202,14 @@ class Decoder:
             raise Torn
         self._close()
         self._events.append(found)
+
+
+def _runs(messages: Messages, first: int, end: int) -> Iterator[tuple[int, int]]:
+    """Changes of one relation that stand side by side: where they begin and end."""
+    oids = messages.relations
+    if oids[first:end].count(oids[first]) == end - first:
+        yield first, end
+        return
+    for _, group in groupby(range(first, end), oids.__getitem__):
+        places = list(group)
+        yield places[0], places[-1] + 1

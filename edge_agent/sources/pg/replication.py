@@ -12,6 +12,7 @@ import contextlib
 import select
 import struct
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ from edge_agent.sources.dialects.dialect import REFUSED
 from edge_agent.sources.dialects.postgres import SESSION, STORED, Postgres, connected
 from protocol.errors import Transient
 
-from .libpq import Ended, Stream, Unavailable, available
+from .libpq import Ended, Memory, Stream, Unavailable, available
+from .messages import PADDING_BYTES, Messages
 from .naming import quoted
 from .parsing import EPOCH_MICROS
 from .statements import HOLDING
@@ -38,6 +40,9 @@ TRICKLE_BYTES = 4 * 1024
 
 RESTS_MAX = 8
 """Of one gulp: in a flood a decoder costs less the more comes at once."""
+
+ROOM_BYTES = 1 << 20
+"""For the message that exceeds a gulp; one that is longer costs a copy of what was read."""
 
 LOOK_SECONDS = 0.2
 """How often an idle stream is looked at."""
@@ -100,10 +105,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Gulp:
-    """Messages of pgoutput. All that was committed below `wal_end` has come by now, in this gulp or before, says the
-    server's last keepalive, sent at `server_time` (microseconds UTC); both 0 before the first."""
+    """Messages of pgoutput, good until the next are read. All that was committed below `wal_end` has come by now, in
+    this gulp or before, says the server's last keepalive, sent at `server_time` (microseconds UTC); both 0 before
+    the first."""
 
-    messages: list[bytes]
+    messages: Messages
     wal_end: int
     server_time: int
 
@@ -119,6 +125,7 @@ class LogConnection:
         self._confirmed = 0
         self._wal_end = 0
         self._server_time = 0
+        self._memory: Memory | None = None
         if not available():
             raise Transient("GC-2058", source=source)
         with self._faults():
@@ -178,17 +185,18 @@ class LogConnection:
     def read(self, bytes_max: int, seconds: float) -> Gulp:
         """What has come, until it exceeds so many bytes; waits so long for the first of it."""
         assert self._stream is not None, "the stream has not begun"
-        messages: list[bytes] = []
+        ends = array("q")
         deadline = time.monotonic() + seconds
+        memory = self._memory_of(bytes_max)
         with self._faults():
-            size = self._drain(messages, bytes_max)
+            size = self._drain(memory, ends, bytes_max)
             since, rests = 0, 0
             while size < bytes_max:
                 self._stream.consume()
-                gained = self._drain(messages, bytes_max - size)
+                gained = self._drain(memory, ends, bytes_max)
                 size += gained
                 since += gained
-                if not messages:
+                if not ends:
                     if time.monotonic() >= deadline:
                         break
                     self._wait(deadline)
@@ -199,7 +207,8 @@ class LogConnection:
                     time.sleep(COALESCE_SECONDS)
                 else:
                     break
-        return Gulp(messages, self._wal_end, self._server_time)
+        found = Messages.behind_heads(memory.data, ends, _HEAD_BYTES)
+        return Gulp(found, self._wal_end, self._server_time)
 
     def confirm(self, lsn: int) -> None:
         """The server may forget every commit below `lsn`. Positions only rise."""
@@ -226,19 +235,24 @@ class LogConnection:
         remaining = max(deadline - time.monotonic(), 0)
         select.select([self._connection.fileno()], [], [], min(remaining, LOOK_SECONDS))
 
-    def _drain(self, messages: list[bytes], bytes_max: int) -> int:
+    def _memory_of(self, bytes_max: int) -> Memory:
+        """With room for so many bytes and another message; what a long message made of it is given up again."""
+        size = bytes_max + ROOM_BYTES
+        if self._memory is None or not size <= self._memory.room < size + ROOM_BYTES:
+            self._memory = Memory(size, PADDING_BYTES)
+        return self._memory
+
+    def _drain(self, memory: Memory, ends: array[int], bytes_max: int) -> int:
         """Take what the library holds; how many bytes that were."""
         assert self._stream is not None
-        take, size = self._stream.take, 0
-        while size < bytes_max and (copied := take()) is not None:
-            if copied[0] == _DATA and len(copied) > _HEAD_BYTES:
-                messages.append(copied[_HEAD_BYTES:])
-                size += len(copied)
-            elif copied[0] == _KEEPALIVE and len(copied) == _KEEPALIVE_FORM.size:
-                self._alive(*_KEEPALIVE_FORM.unpack(copied))
-            else:
+        before = end = ends[-1] if ends else 0
+        while True:
+            end, length = self._stream.take(memory, end, bytes_max, _DATA, ends)
+            if not length:
+                return end - before
+            if memory.data[end] != _KEEPALIVE or length != _KEEPALIVE_FORM.size:
                 raise Transient("GC-2050", source=self._source)
-        return size
+            self._alive(*_KEEPALIVE_FORM.unpack_from(memory.data, end))
 
     def _alive(self, wal_end: int, server_time: int, reply: int) -> None:
         self._wal_end = max(self._wal_end, wal_end)

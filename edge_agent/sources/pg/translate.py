@@ -27,13 +27,13 @@ def logged(schema: TableSchema, layout: Layout, said: TableChanges, charset: str
     full."""
     if not schema.key and not all(map(_says_all, said.ops, said.old_kinds)):
         raise Rejected("GC-2070", table=str(schema.table))
+    if not _count(said.new):
+        return Logged(schema, _old(schema, layout, said, charset), said.ops, said.transaction, said.ordinal)
     new = layout.columns([in_utf8(texts, charset) for texts in said.new], _count(said.new))
     unchanged = _unchanged(said)
-    if all(kind is OldKind.NONE for kind in said.old_kinds):
+    if not _count(said.old):
         return Logged(schema, new, said.ops, said.transaction, said.ordinal, None, unchanged)
-    old_texts = [in_utf8(texts, charset) for texts in said.old]
-    old = _key_alone(schema, layout.columns(old_texts, _count(said.old)))
-    return _Weaving(schema, said, new, old).woven(unchanged)
+    return _Weaving(schema, said, new, _old(schema, layout, said, charset)).woven(unchanged)
 
 
 def _says_all(op: Op, old: OldKind) -> bool:
@@ -58,19 +58,17 @@ def _unchanged(said: TableChanges) -> list[list[str] | None] | None:
     return [[name for name, left_out in named if left_out[row]] or None for row in range(count)]
 
 
-def _key_alone(schema: TableSchema, old: Rows) -> Rows:
+def _old(schema: TableSchema, layout: Layout, said: TableChanges, charset: str | None) -> Rows:
     """A deletion carries its typed key (landing.md §1a); of a row without one, all."""
+    count = _count(said.old)
     if not schema.key:
-        return old
-    key = set(schema.key)
-    columns = [
-        array if column.name in key else pa.nulls(old.count, column.wire)
-        for column, array in zip(schema.columns, old.columns, strict=True)
-    ]
-    asides = old.asides and [
-        [e for e in entries or () if e["column"] in key] or None for entries in old.asides
-    ]
-    return Rows(columns, asides)
+        return layout.columns([in_utf8(texts, charset) for texts in said.old], count)
+    texts = [in_utf8(said.old[i], charset) for i in schema.key_positions]
+    key = layout.some(schema.key_positions).columns(texts, count)
+    columns = [pa.nulls(count, column.wire) for column in schema.columns]
+    for i, array in zip(schema.key_positions, key.columns, strict=True):
+        columns[i] = array
+    return Rows(columns, key.asides)
 
 
 class _Weaving:

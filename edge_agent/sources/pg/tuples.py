@@ -10,33 +10,33 @@ all tuples at once, and one `take` gathers them; of few tuples a loop in Python 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .messages import Torn, numbers
+
 FEW = 500
 """Up to so many tuples the loop is quicker."""
-
-PADDING = bytes(8)
-"""Behind the last tuple, so that a number can be read wherever a value may begin."""
 
 _BYTES_LIMIT = 1 << 31
 """Offsets of an array end here; the server's messages are half as long at most."""
 
 _NUMBER = pa.int64()
-_NOUGHT, _ONE, _FIVE = (pa.scalar(number, _NUMBER) for number in (0, 1, 5))
-_EIGHT, _SIXTEEN, _TWENTY_FOUR = (pa.scalar(1 << bits, _NUMBER) for bits in (8, 16, 24))
+_HALF = pa.scalar(32, _NUMBER)
 _OF_END = pa.scalar(1 << 32, _NUMBER)
+_TWICE = (1 << 32) + 1
+_TWICE_ONE = _ONE_STEP = pa.scalar(_TWICE, _NUMBER)
+_HEAD_STEP, _TEXT_STEP = (pa.scalar(by * _TWICE, _NUMBER) for by in (2, 5))
+_TWO_BYTES, _FIVE_BYTES = (pa.scalar(size << 32, _NUMBER) for size in (2, 5))
+_NOUGHT = pa.scalar(0, _NUMBER)
+_EIGHT, _SIXTEEN, _TWENTY_FOUR = (pa.scalar(1 << bits, _NUMBER) for bits in (8, 16, 24))
 _NO_INDEX = pa.scalar(None, pa.int32())
-_TEXT, _NULL, _UNCHANGED = (pa.scalar(ord(kind), pa.uint8()) for kind in "tnu")
-_KINDS = pa.array([ord(kind) for kind in "tnu"], pa.uint8())
+_TEXT, _UNCHANGED = (pa.scalar(ord(kind), pa.uint8()) for kind in "tu")
+_TOO_LONG = 1 << 30
+"""No value has a gigabyte, and by twice as much the numbers here would overflow."""
 _U16, _U32 = struct.Struct(">H"), struct.Struct(">I")
-
-
-class Torn(Exception):
-    """The bytes are no tuple."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,120 +45,161 @@ class Tuples:
 
     columns: list[pa.Array]
     unchanged: list[pa.Array | None]
-    ends: list[int]
+    ends: pa.Array
 
 
-def read(data: bytes, starts: Sequence[int], limits: Sequence[int], columns: int) -> Tuples:
-    """The tuples that begin at `starts`, each of so many columns, and end at `limits` at the latest. `data` has
-    PADDING behind it. Raises Torn."""
+def read(data: pa.Array, starts: pa.Array, limits: pa.Array, columns: int) -> Tuples:
+    """The tuples that begin at `starts`, each of so many columns, and end at `limits` at the latest. `data` (bytes as
+    an array) has padding behind it (`messages`). Raises Torn."""
     if len(data) >= _BYTES_LIMIT:
         raise Torn
-    if not starts:
-        return Tuples([pa.nulls(0, pa.binary())] * columns, [None] * columns, [])
+    if not len(starts):
+        return Tuples([pa.nulls(0, pa.binary())] * columns, [None] * columns, starts)
     if len(starts) <= FEW:
         return read_few(data, starts, limits, columns)
     return read_many(data, starts, limits, columns)
 
 
-def read_few(data: bytes, starts: Sequence[int], limits: Sequence[int], columns: int) -> Tuples:
+def read_few(data: pa.Array, starts: pa.Array, limits: pa.Array, columns: int) -> Tuples:
     """One value after another."""
+    octets = memoryview(data.buffers()[1])
     values: list[list[bytes | None]] = [[] for _ in range(columns)]
     unchanged: dict[int, list[int]] = {}
     ends = []
-    for row, (start, limit) in enumerate(zip(starts, limits, strict=True)):
-        at = start + 2
-        if at > limit or _U16.unpack_from(data, start)[0] != columns:
-            raise Torn
-        for column, found in enumerate(values):
-            kind = data[at]
-            if kind == 0x74:
-                begin = at + 5
-                at = begin + _U32.unpack_from(data, at + 1)[0]
-                if at > limit:
-                    raise Torn
-                found.append(data[begin:at])
-            elif kind in (0x6E, 0x75):
-                at += 1
-                found.append(None)
-                if kind == 0x75:
-                    unchanged.setdefault(column, []).append(row)
-            else:
-                raise Torn
-            if at > limit:
-                raise Torn
-        ends.append(at)
+    for row, (start, limit) in enumerate(zip(starts.to_pylist(), limits.to_pylist(), strict=True)):
+        text = octets[start:limit].tobytes()
+        try:
+            ends.append(start + _take_row(text, values, unchanged, row))
+        except (IndexError, struct.error):
+            raise Torn from None
     rows = range(len(starts))
     marks = [
         pa.array([row in unchanged[column] for row in rows], pa.bool_()) if column in unchanged else None
         for column in range(columns)
     ]
-    return Tuples([pa.array(found, pa.binary()) for found in values], marks, ends)
+    return Tuples([pa.array(found, pa.binary()) for found in values], marks, numbers(ends))
 
 
-def read_many(data: bytes, starts: Sequence[int], limits: Sequence[int], columns: int) -> Tuples:
-    """One column after another, of all tuples at once."""
-    octets = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
-    at, limit = pa.array(starts, _NUMBER), pa.array(limits, _NUMBER)
-    evens = pa.array(range(0, 2 * len(starts), 2), pa.int32())
-    if not _all(pc.less_equal(pc.add(at, pc.add(_ONE, _ONE)), limit)):
+def _take_row(
+    text: bytes, values: list[list[bytes | None]], unchanged: dict[int, list[int]], row: int
+) -> int:
+    """Put the values of one tuple behind those of others; where it ends. IndexError or struct.error where `text` does
+    before."""
+    if _U16.unpack_from(text)[0] != len(values):
         raise Torn
-    counts = pc.add(pc.multiply(_octet(octets, at, 0), _EIGHT), _octet(octets, at, 1))
-    if not _all(pc.equal(counts, pa.scalar(columns, _NUMBER))):
-        raise Torn
-    at = pc.add(at, pa.scalar(2, _NUMBER))
-    found, marks = [], []
-    for _ in range(columns):
-        kind = octets.take(at)
-        values, at, unchanged = _column(octets, evens, kind, at, limit)
-        found.append(values)
-        marks.append(unchanged)
-    return Tuples(found, marks, at.to_pylist())
-
-
-def _column(
-    octets: pa.Array, evens: pa.Array, kind: pa.Array, at: pa.Array, limit: pa.Array
-) -> tuple[pa.Array, pa.Array, pa.Array | None]:
-    """The values that begin `at`, where they end, and which were left alone."""
-    span = pc.min_max(kind)
-    least, most = span["min"].as_py(), span["max"].as_py()
-    absent = unchanged = None
-    if least == most == 0x74:
-        start, length = pc.add(at, _FIVE), _length(octets, at)
-    else:
-        if not _all(pc.is_in(kind, _KINDS)):
+    at = 2
+    for column, found in enumerate(values):
+        kind = text[at]
+        if kind == 0x74:
+            begin = at + 5
+            at = begin + _U32.unpack_from(text, at + 1)[0]
+            found.append(text[begin:at])
+        elif kind in (0x6E, 0x75):
+            at += 1
+            found.append(None)
+            if kind == 0x75:
+                unchanged.setdefault(column, []).append(row)
+        else:
             raise Torn
-        absent = pc.not_equal(kind, _TEXT)
-        start = pc.if_else(absent, pc.add(at, _ONE), pc.add(at, _FIVE))
-        length = pc.if_else(absent, _NOUGHT, _length(octets, at))
-        if most == 0x75:
-            unchanged = pc.equal(kind, _UNCHANGED)
-    end = pc.add(start, length)
-    if not _all(pc.less_equal(end, limit)):
+    if at > len(text):
         raise Torn
-    return _gathered(octets.buffers()[1], evens, absent, start, end), end, unchanged
+    return at
 
 
-def _length(octets: pa.Array, at: pa.Array) -> pa.Array:
-    """The numbers of four bytes that stand behind the bytes `at`."""
-    number = pc.multiply(_octet(octets, at, 1), _TWENTY_FOUR)
-    number = pc.add(number, pc.multiply(_octet(octets, at, 2), _SIXTEEN))
-    number = pc.add(number, pc.multiply(_octet(octets, at, 3), _EIGHT))
-    return pc.add(number, _octet(octets, at, 4))
+def read_many(data: pa.Array, starts: pa.Array, limits: pa.Array, columns: int) -> Tuples:
+    """One column after another, of all tuples at once."""
+    walk = _Walk(data, starts, limits)
+    walk.head(columns)
+    found = [walk.column() for _ in range(columns)]
+    return Tuples([values for values, _ in found], [marks for _, marks in found], walk.end())
 
 
-def _octet(octets: pa.Array, at: pa.Array, place: int) -> pa.Array:
-    return octets.take(pc.add(at, pa.scalar(place, _NUMBER))).cast(_NUMBER)
+class _Walk:
+    """Along all tuples at once, from column to column. `_at` is where each value begins, twice: in both halves of a
+    number. Such numbers are the offsets of an array of which every second element is wanted (as in `packets`)."""
+
+    def __init__(self, data: pa.Array, starts: pa.Array, limits: pa.Array) -> None:
+        self._buffer = data.buffers()[1]
+        self._limits = limits
+        self._count = len(starts)
+        self._evens = pa.array(range(0, 2 * self._count, 2), pa.int32())
+        self._most = pc.max(limits).as_py() * _TWICE
+        self._at = pc.multiply(starts, _TWICE_ONE)
+
+    def head(self, columns: int) -> None:
+        """The number of columns, which must be this one."""
+        if self._taken(_TWO_BYTES) != _U16.pack(columns) * self._count:
+            raise Torn
+        self._step(_HEAD_STEP)
+
+    def column(self) -> tuple[pa.Array, pa.Array | None]:
+        """The values of the next column, and which were left alone."""
+        heads = self._taken(_FIVE_BYTES)
+        kinds = heads[::5]
+        texts = kinds.count(b"t")
+        if texts == self._count:
+            return self._texts(self._lengths(heads), _TEXT_STEP, None), None
+        if kinds.count(b"n") == self._count:
+            self._step(_ONE_STEP)
+            return pa.nulls(self._count, pa.binary()), None
+        return self._mixed(heads, kinds, texts)
+
+    def _mixed(self, heads: bytes, kinds: bytes, texts: int) -> tuple[pa.Array, pa.Array | None]:
+        left_alone = kinds.count(b"u")
+        if texts + left_alone + kinds.count(b"n") != self._count:
+            raise Torn
+        kind = _octets(kinds)
+        absent = pc.not_equal(kind, _TEXT)
+        lengths = pc.if_else(absent, _NOUGHT, self._lengths(heads))
+        found = self._texts(lengths, pc.if_else(absent, _ONE_STEP, _TEXT_STEP), absent)
+        return found, pc.equal(kind, _UNCHANGED) if left_alone else None
+
+    def end(self) -> pa.Array:
+        """Where the tuples end, each within its limit."""
+        ends = pc.shift_right(self._at, _HALF)
+        if not pc.all(pc.less_equal(ends, self._limits)).as_py():
+            raise Torn
+        return ends
+
+    def _lengths(self, heads: bytes) -> pa.Array:
+        """The numbers of four bytes behind the first of each five."""
+        lengths = _octets(heads[4::5]).cast(_NUMBER)
+        for place, factor in ((3, _EIGHT), (2, _SIXTEEN), (1, _TWENTY_FOUR)):
+            octets = heads[place::5]
+            if octets.count(0) != self._count:
+                lengths = pc.add(lengths, pc.multiply(_octets(octets).cast(_NUMBER), factor))
+        return lengths
+
+    def _texts(self, lengths: pa.Array, head: pa.Array | pa.Scalar, absent: pa.Array | None) -> pa.Array:
+        """The values of these lengths behind the heads, and on to the next column."""
+        if pc.max(lengths).as_py() >= _TOO_LONG:
+            raise Torn
+        self._step(head)
+        start = self._at
+        self._step(pc.multiply(lengths, _TWICE_ONE))
+        offsets = pc.add(start, pc.multiply(lengths, _OF_END))
+        return self._both(offsets).take(
+            self._evens if absent is None else pc.if_else(absent, _NO_INDEX, self._evens)
+        )
+
+    def _step(self, by: pa.Array | pa.Scalar) -> None:
+        self._at = pc.add(self._at, by)
+        if (
+            pc.max(self._at).as_py() > self._most
+        ):  # nothing is read beyond the last tuple and the padding behind it
+            raise Torn
+
+    def _taken(self, size: pa.Scalar) -> bytes:
+        """So many bytes of every tuple, one behind another."""
+        found = self._both(pc.add(self._at, size)).take(self._evens)
+        return bytes(found.buffers()[2])
+
+    def _both(self, offsets: pa.Array) -> pa.Array:
+        """Every value, and between two of them all that lies there."""
+        return pa.Array.from_buffers(
+            pa.binary(), 2 * self._count - 1, [None, offsets.buffers()[1], self._buffer]
+        )
 
 
-def _all(condition: pa.Array) -> bool:
-    return bool(pc.all(condition).as_py())
-
-
-def _gathered(
-    buffer: pa.Buffer, evens: pa.Array, absent: pa.Array | None, start: pa.Array, end: pa.Array
-) -> pa.Array:
-    # Both ends of a value as two halves of one number are the offsets of an array that holds every value and,
-    # between two, all that lies there; every second element is a value (as in `packets`).
-    offsets = pc.add(start, pc.multiply(end, _OF_END)).buffers()[1]
-    both = pa.Array.from_buffers(pa.binary(), 2 * len(evens) - 1, [None, offsets, buffer])
-    return both.take(evens if absent is None else pc.if_else(absent, _NO_INDEX, evens))
+def _octets(of: bytes) -> pa.Array:
+    return pa.Array.from_buffers(pa.uint8(), len(of), [None, pa.py_buffer(of)])

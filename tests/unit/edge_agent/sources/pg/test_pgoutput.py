@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 
 from edge_agent.sources.pg import pgoutput, tuples
 from edge_agent.sources.pg.events import Identity, LogColumn, Message, Relation, RelationChanged, Segment
+from edge_agent.sources.pg.messages import Messages, numbers
 from edge_agent.sources.pg.pgoutput import Decoder
-from edge_agent.sources.pg.tuples import PADDING, read_few, read_many
+from edge_agent.sources.pg.tuples import read_few, read_many
 from protocol.errors import Transient
 
 from . import encoder
@@ -249,12 +249,10 @@ def test_what_no_server_says_is_a_fault(
     )
 )
 def test_one_value_after_another_or_one_column_give_the_same(rows: list[list[Value]]) -> None:
-    parts = [encoder.row(row) for row in rows]
-    ends = list(accumulate(map(len, parts)))
-    starts = [end - len(part) for end, part in zip(ends, parts, strict=True)]
-    data = b"".join([*parts, PADDING])
-    few, many = read_few(data, starts, ends, 3), read_many(data, starts, ends, 3)
-    assert few.ends == many.ends == ends
+    found = Messages.of([encoder.row(row) for row in rows])
+    place = (found.octets, numbers(found.starts), numbers(found.ends), 3)
+    few, many = read_few(*place), read_many(*place)
+    assert few.ends == many.ends == place[2]
     assert few.columns == many.columns
     assert few.unchanged == many.unchanged
     assert list(zip(*(c.to_pylist() for c in few.columns), strict=True)) == [
