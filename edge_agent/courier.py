@@ -230,25 +230,29 @@ class Courier:
         if outcome is Outcome.FORGET:
             await asyncio.to_thread(self._spool.receipt, stream, said.epoch, said.seq, digest, payload)
         elif outcome is Outcome.FORK:
-            self._stop(stream, "GC-3006")
+            self._stop(stream, one.epoch, "GC-3006")
 
     def _refusal(self, said: Refusal) -> None:
         if said.agent != self._identity.agent or said.session != self._session:
             return
         stream = Stream(said.site, said.source)
+        own = self._spool.stream(stream)
+        if said.code in ENDED and own is not None and said.epoch < own.epoch:
+            return  # it was said of an epoch that has ended here already; the centre has not heard of ours yet
         self.refused[said.source] = said.code
         if said.code in ENDED:
-            self._stop(stream, said.code)
+            if own is not None:
+                self._stop(stream, own.epoch, said.code)
         elif stream in self._outbound:
             self._outbound[stream].lose()
 
-    def _stop(self, stream: Stream, code: str) -> None:
-        """The epoch is over. The agent opens another one when it has a grant."""
-        if self._spool.stream(stream) is None:
-            return
-        log.error("%s stops in this epoch: %s", stream, code)
-        self._spool.stop(stream, code)
-        if one := self._outbound.pop(stream, None):
+    def _stop(self, stream: Stream, epoch: int, code: str) -> None:
+        """The epoch is over, unless another one has begun meanwhile. The agent opens one when it has a grant."""
+        if self._spool.stop(stream, epoch, code):
+            log.error("%s stops in this epoch: %s", stream, code)
+        one = self._outbound.get(stream)
+        if one is not None and one.epoch == epoch:
+            del self._outbound[stream]
             one.stop()
 
     async def _command(self, said: Command) -> None:
@@ -329,12 +333,11 @@ class Courier:
             try:
                 window = await asyncio.to_thread(self._spool.window, stream, seq, WINDOW_BYTES)
             except Rejected as fault:
-                self._stop(stream, fault.code)
+                self._stop(stream, one.epoch, fault.code)
                 return
             if spooled and not window and seq == one.next_seq:
-                self._stop(
-                    stream, "GC-3006"
-                )  # the centre lost what we forgot long ago: only a new epoch helps
+                # The centre lost what we forgot long ago: only a new epoch helps.
+                self._stop(stream, one.epoch, "GC-3006")
                 return
             sent = 0
             for stored in window:

@@ -110,10 +110,14 @@ class Spool:
             rows.run(db, "stream_put", None, **names, epoch=epoch, grant=grant, secret=secret)
         return dropped
 
-    def stop(self, stream: Stream, code: str) -> None:
-        """Remember why nothing more is sent in this epoch."""
+    def stop(self, stream: Stream, epoch: int, code: str) -> bool:
+        """Remember why nothing more is sent in this epoch; False where the stream has another one by now."""
         with self._database.write() as db:
-            rows.run(db, "stream_stop", rows.known(db, stream)["id"], code=code)
+            row = rows.known(db, stream)
+            if row["epoch"] != epoch:
+                return False
+            rows.run(db, "stream_stop", row["id"], code=code)
+            return True
 
     # Work in
 

@@ -97,14 +97,14 @@ class Centre:
     def session(self) -> str:
         return self.hellos[-1].session
 
-    def refuse(self, code: str) -> None:
+    def refuse(self, code: str, epoch: int = 1) -> None:
         self.say(
             Refusal(
                 agent=AGENT,
                 session=self.session,
                 site=STREAM.site,
                 source=STREAM.source,
-                epoch=1,
+                epoch=epoch,
                 code=code,
             )
         )

@@ -280,6 +280,19 @@ async def test_a_fence_ends_the_epoch(ground: Ground, code: str) -> None:
     assert ground.courier.refused == {STREAM.source: code}
 
 
+async def test_what_is_said_of_an_epoch_that_has_ended_does_not_end_the_next(ground: Ground) -> None:
+    """Its grant would be used up here and not at the centre, which would give the same one for ever."""
+    ground.open_epoch(1)
+    ground.open_epoch(2)
+    ground.write(1)
+    ground.centre.on_hello = lambda _: ground.centre.refuse("GC-3010", epoch=1)
+    ground.centre.online()
+    await ground.until(lambda: ground.receipted == 1)
+    assert _stopped(ground) is None
+    ground.centre.refuse("GC-3010", epoch=2)
+    await ground.until(lambda: _stopped(ground) == "GC-3010")
+
+
 async def test_a_fence_of_a_stream_that_has_no_epoch_changes_nothing(ground: Ground) -> None:
     ground.centre.on_hello = lambda _: ground.centre.refuse("GC-3007")
     ground.centre.online()

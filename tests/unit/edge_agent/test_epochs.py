@@ -96,7 +96,7 @@ def test_a_spare_waits_while_the_epoch_is_good(ground: Ground) -> None:
 def test_an_epoch_that_has_ended_gives_way_but_not_too_soon(ground: Ground) -> None:
     ground.grants.keep(grant(3))
     ground.epochs.check()
-    ground.spool.stop(STREAM, "GC-3006")
+    ground.spool.stop(STREAM, 3, "GC-3006")
     ground.grants.keep(grant(4))
     ground.now += REOPEN_SECONDS_MIN - 1
     ground.epochs.check()
@@ -110,7 +110,7 @@ def test_an_epoch_that_has_ended_gives_way_but_not_too_soon(ground: Ground) -> N
 def test_a_spare_that_is_not_above_opens_nothing(ground: Ground, epoch: int) -> None:
     ground.grants.keep(grant(3))
     ground.epochs.check()
-    ground.spool.stop(STREAM, "GC-3006")
+    ground.spool.stop(STREAM, 3, "GC-3006")
     ground.grants.keep(grant(epoch))
     ground.now += 10 * REOPEN_SECONDS_MIN
     ground.epochs.check()

@@ -110,7 +110,7 @@ class Stage:
     def new_epoch(self, *, stopped: bool = True) -> None:
         """The stream's epoch ends under the running agent, and a new one is granted."""
         if stopped:
-            self.spool.stop(STREAM, "GC-3006")
+            self.spool.stop(STREAM, 1, "GC-3006")
         self.read()
         self._of_older_epochs |= self.index_names()  # until the next start
         self.epoch += 1

@@ -264,7 +264,7 @@ def test_an_epoch_that_ends_within_a_round_is_an_outage(stage: Stage, moment: in
 
 def _end_epoch(stage: Stage, stopped: bool) -> None:
     if stopped:
-        stage.spool.stop(STREAM, "GC-3006")
+        stage.spool.stop(STREAM, 1, "GC-3006")
     else:
         stage.new_epoch(stopped=False)
 

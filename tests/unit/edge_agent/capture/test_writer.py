@@ -73,7 +73,7 @@ def test_an_epoch_that_is_over_takes_nothing_more(spool: Spool, reopened: bool) 
     if reopened:
         spool.open_epoch(STREAM, 2, b"", EPOCH_SECRET)
     else:
-        spool.stop(STREAM, "GC-3006")
+        spool.stop(STREAM, 1, "GC-3006")
     with pytest.raises(Transient, match="GC-3007" if reopened else "GC-3006"):
         writer.commit(group)
     with pytest.raises(Transient):

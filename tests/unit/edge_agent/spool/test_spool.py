@@ -195,7 +195,8 @@ def test_a_new_epoch_drops_all_but_schemas(spool: Spool) -> None:
         Work(STREAM, 1, 0, group(0, 3), "a", **sent, table=table, add_shards=[shard], scan=Scan(1))  # type: ignore[arg-type]
     )
     spool.receipt(STREAM, 1, 1, envelope(1).hash, b"receipt")
-    spool.stop(STREAM, "GC-3006")
+    assert not spool.stop(STREAM, 2, "GC-3010"), "of another epoch"
+    assert spool.stop(STREAM, 1, "GC-3006")
     stopped = spool.stream(STREAM)
     assert stopped is not None
     assert stopped.stopped == "GC-3006"
