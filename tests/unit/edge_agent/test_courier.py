@@ -285,10 +285,13 @@ async def test_what_is_said_of_an_epoch_that_has_ended_does_not_end_the_next(gro
     ground.open_epoch(1)
     ground.open_epoch(2)
     ground.write(1)
-    ground.centre.on_hello = lambda _: ground.centre.refuse("GC-3010", epoch=1)
     ground.centre.online()
     await ground.until(lambda: ground.receipted == 1)
+    ground.centre.refuse("GC-3010", epoch=1)
+    ground.write(1)
+    await ground.until(lambda: ground.receipted == 2)
     assert _stopped(ground) is None
+    assert ground.courier.refused == {}
     ground.centre.refuse("GC-3010", epoch=2)
     await ground.until(lambda: _stopped(ground) == "GC-3010")
 
