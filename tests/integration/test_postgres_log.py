@@ -7,6 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -288,6 +289,25 @@ def test_the_server_forgets_only_what_was_confirmed_and_keeps_a_silent_reader(ho
         connection.ask()
         connection.read(MIB, 0.1)
         assert hospital.confirmed() == end
+
+
+def test_a_reader_that_is_elsewhere_for_long_is_not_given_up(hospital: Hospital) -> None:
+    """The server's patience is a second."""
+    reader = f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{hospital.slot}'"
+    with hospital.connection() as connection:
+        connection.start(hospital.slot, 0, ["p"])
+        connection.read(MIB, 0.1)
+        before = hospital.rows(reader)
+        ((begun,),) = hospital.rows("SELECT clock_timestamp()")
+        with connection.unread():
+            while hospital.rows("SELECT txid_current(), clock_timestamp()")[0][1] < begun + timedelta(
+                seconds=3
+            ):
+                pass
+        assert hospital.rows(reader) == before
+        hospital.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+        hospital.rows("SELECT pg_logical_emit_message(false, 'the end', '')")
+        assert [new for *_, new in changes(until_the_end(connection))] == [(b"1",)]
 
 
 def heard(hospital: Hospital, lsn: int) -> None:

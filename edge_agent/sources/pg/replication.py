@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import select
 import struct
+import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,9 @@ RESTS_MAX = 8
 
 ROOM_BYTES = 1 << 20
 """For the message that exceeds a gulp; one that is longer costs a copy of what was read."""
+
+TELL_SECONDS = 0.3
+"""How often the server hears of a reader that is elsewhere."""
 
 LOOK_SECONDS = 0.2
 """How often an idle stream is looked at."""
@@ -218,6 +222,24 @@ class LogConnection:
     def ask(self) -> None:
         """For a keepalive, and with it for `wal_end`: it comes in a later gulp."""
         self._tell(ask=True)
+
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[None]:
+        """While whoever reads is elsewhere, however long that takes: the server hears that we are there, for it gives
+        up whoever says nothing (`wal_sender_timeout`)."""
+        over = threading.Event()
+        telling = threading.Thread(target=self._tell_until, args=(over,), name="alive", daemon=True)
+        telling.start()
+        try:
+            yield
+        finally:
+            over.set()
+            telling.join()
+
+    def _tell_until(self, over: threading.Event) -> None:
+        with contextlib.suppress(Transient):  # whoever reads on meets it
+            while not over.wait(TELL_SECONDS):
+                self._tell()
 
     def interrupt(self) -> None:
         """From any thread: whatever waits fails, and the connection is lost."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout
-from edge_agent.sources.dialects.dialect import KeyChoice, TableFacts, choose_key
+from edge_agent.sources.dialects.dialect import KeyChoice, Statement, TableFacts, choose_key
 from edge_agent.sources.dialects.postgres_catalogue import column_of
 from edge_agent.sources.log import Changed, Event, Fence, Gulp, Logged, LogLost, Truncated, Unreadable
 from edge_agent.sources.pg import events as said
@@ -30,7 +30,8 @@ from edge_agent.sources.pg.probe import Row, probe
 from edge_agent.sources.pg.replication import PLUGIN, LogConnection, Slot
 from edge_agent.sources.pg.replication import Gulp as Read
 from edge_agent.sources.pg.translate import logged
-from edge_agent.sources.reading import cause_of
+from edge_agent.sources.reading import Reading, cause_of
+from edge_agent.sources.source import PageLimits, Rows
 from protocol.errors import Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import TableSchema
@@ -260,6 +261,13 @@ class PostgresSource(ChunkSource):
         with self._reading(None) as reading:
             lines = reading.fetch(asked.HOLDING, ())
         return int(lines[0][0]) if lines else None
+
+    def _read_page(
+        self, reading: Reading, schema: TableSchema, statement: Statement, limits: PageLimits
+    ) -> tuple[Rows, bool]:
+        """The log is not read meanwhile, and is not lost for it."""
+        with nullcontext() if self._log is None else self._log.unread():
+            return super()._read_page(reading, schema, statement, limits)
 
     def confirm(self, lsn: int) -> None:
         if self._log is not None:
