@@ -38,7 +38,7 @@ from tests.unit.edge_agent.reading import Change
 
 ODD, FIELD = '门诊 "Schema"', 'se"lect 列'
 BY_LOG = ("visit", "select", "医嘱 Order", "full_image", "by_index", "parted", "full_root", "full_keyless")
-INSERTS = ("keyless", "nothing", "late", "lost", "rootless", "one_leaf")
+INSERTS = ("keyless", "nothing", "late", "lost", "rootless", "one_leaf", "odd_leaf")
 BY_SCANS = ("fast", "mixed", "parent", "doubled")
 NUMBERS = itertools.count(1)
 TABLES = [
@@ -73,6 +73,10 @@ TABLES = [
     "CREATE TABLE one_leaf(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
     "CREATE TABLE one_leaf_0 PARTITION OF one_leaf FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
     "ALTER TABLE one_leaf_0 REPLICA IDENTITY NOTHING",
+    "CREATE TABLE odd_leaf(id int PRIMARY KEY, n int NOT NULL) PARTITION BY HASH (id)",
+    "CREATE TABLE odd_leaf_0 PARTITION OF odd_leaf FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    "CREATE UNIQUE INDEX odd_leaf_n ON odd_leaf_0(n)",
+    "ALTER TABLE odd_leaf_0 REPLICA IDENTITY USING INDEX odd_leaf_n",
     "CREATE UNLOGGED TABLE fast(id int PRIMARY KEY, n int)",
     "CREATE TABLE mixed(id int PRIMARY KEY, n int) PARTITION BY HASH (id)",
     "CREATE TABLE mixed_0 PARTITION OF mixed FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
@@ -345,6 +349,10 @@ def test_what_is_said_of_each_table(hospital: Hospital) -> None:
             "the replica identity of a partition does not carry the key",
             "another replica identity",
         ),
+        "odd_leaf": (
+            "the replica identity of a partition does not carry the key",
+            "another replica identity",
+        ),
         "fast": ("it, or a partition of it, is unlogged", None),
         "mixed": ("it, or a partition of it, is unlogged", None),
         "parent": ("it has inheritance children", None),
@@ -359,12 +367,12 @@ def test_the_choices_mend_what_they_say_they_mend(hospital: Hospital) -> None:
     hospital.run_script()
     server, _ = hospital.check()
     chosen = [one for one in server["choices"] if one.startswith("ALTER TABLE")]
-    assert len(chosen) == 5
+    assert len(chosen) == 6
     hospital.run(*chosen)
     assert works(hospital) == {}
     hospital.run_script()
     _, tables = hospital.check()
-    mended = {"keyless", "nothing", "late", "lost", "one_leaf"}
+    mended = {"keyless", "nothing", "late", "lost", "one_leaf", "odd_leaf"}
     assert {table for table, one in tables.items() if one["way"] == "log"} == {*BY_LOG, *mended}
     assert works(hospital) == {}
 

@@ -21,20 +21,31 @@ SELECT current_setting('server_version_num')::int, pg_catalog.pg_is_in_recovery(
     ARRAY(SELECT pubname::text FROM pg_catalog.pg_publication WHERE pubname = ANY(%s))
 """
 
-_IDENTIFIES = """(c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)
-    AND x.indisvalid AND x.indimmediate"""
-"""Whether index x is the replica identity of table c, but for a full one."""
 
-_CARRIED = f"""
-SELECT DISTINCT n.nspname, c.relname, c.relreplident::text, (
+def _identifies(table: str) -> str:
+    """Whether index x is the replica identity of that table, but for a full one."""
+    return f"""({table}.relreplident = 'd' AND x.indisprimary OR {table}.relreplident = 'i' AND x.indisreplident)
+        AND x.indisvalid AND x.indimmediate"""
+
+
+def _identity(table: str) -> str:
+    """The columns of its index."""
+    return f"""(
     SELECT string_agg(a.attname, chr(31) ORDER BY k.place) FROM pg_catalog.pg_index x
     CROSS JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY k(attnum, place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-    WHERE x.indrelid = c.oid AND k.place <= x.indnkeyatts AND {_IDENTIFIES}),
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = {table}.oid AND a.attnum = k.attnum
+    WHERE x.indrelid = {table}.oid AND k.place <= x.indnkeyatts AND {_identifies(table)})"""  # noqa: S608
+
+
+_CARRIED = f"""
+SELECT DISTINCT n.nspname, c.relname, c.relreplident::text, {_identity("c")},
     EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
         AND coalesce(to_jsonb(a) ->> 'attgenerated', '') <> ''),
     coalesce((SELECT sum(pg_catalog.pg_table_size(relid)) FROM pg_catalog.pg_partition_tree(c.oid)),
-        pg_catalog.pg_table_size(c.oid))::bigint
+        pg_catalog.pg_table_size(c.oid))::bigint,
+    ARRAY(SELECT coalesce({_identity("l")}, '')
+        FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid
+        WHERE t.isleaf AND l.oid <> c.oid AND l.relreplident <> 'f')
 FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_publication u ON u.pubname = p.pubname
 JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
@@ -64,7 +75,7 @@ WHERE u.pubname = ANY(%s) AND (u.pubupdate OR u.pubdelete) AND EXISTS (
     )
     SELECT FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid
     WHERE c.relkind = 'r' AND c.relreplident <> 'f'
-        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND {_IDENTIFIES}))
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND {_identifies("c")}))
 ORDER BY 1, 2, 3
 """  # noqa: S608 (our own text)
 """`given`: by its own name, not with all tables. Of partitions each needs its own identity; a child table has its own
@@ -74,12 +85,14 @@ place in a publication."""
 @dataclass(frozen=True, slots=True)
 class Carried:
     """A table in a publication that says every change. `identity`: pg_class.relreplident; `columns`: of its index, as
-    the log carries them of an old row; `generated`: some columns are, which no log has; `bytes` that it takes."""
+    the log carries them of an old row; `generated`: some columns are, which no log has; `bytes` that it takes.
+    `leaves`: the columns that it carries of an old row of each partition that has no full identity."""
 
     identity: str
     columns: frozenset[str]
     generated: bool
     bytes: int
+    leaves: tuple[frozenset[str], ...] = ()
 
     @property
     def is_full(self) -> bool:
@@ -113,10 +126,14 @@ def carried(fetch: Fetch, database: str, publications: Sequence[str]) -> dict[Ta
     lines = fetch(_CARRIED, (list(publications),))
     return {
         TableName(database, namespace, name): Carried(
-            identity, frozenset((joined or "").split("\x1f")) - {""}, generated, size
+            identity, _names(joined), generated, size, tuple(map(_names, leaves))
         )
-        for namespace, name, identity, joined, generated, size in lines
+        for namespace, name, identity, joined, generated, size, leaves in lines
     }
+
+
+def _names(joined: str | None) -> frozenset[str]:
+    return frozenset((joined or "").split("\x1f")) - {""}
 
 
 def endangered(fetch: Fetch, publications: Sequence[str]) -> list[Endangered]:

@@ -149,8 +149,9 @@ def _about(need: PublicationNeed) -> tuple[str, str]:
             "Takes out what makes UPDATE or DELETE fail in the hospital's application; the rest is named one by one.",
         )
     return (
-        "按日志采集的表，均有包含主键的复制标识，不影响业务系统的读写。",
-        "Tables whose log is followed. Each has a replica identity with its key, so no statement is hindered.",
+        "按日志采集的表，均有足以区分各行的复制标识，不影响业务系统的读写。",
+        "Tables whose log is followed. Each has a replica identity that tells its rows apart, so no statement is "
+        "hindered.",
     )
 
 

@@ -305,7 +305,7 @@ class PostgresSource(ChunkSource):
 
     def _tells(self, table: TableName, one: publications.Carried, key: KeyChoice) -> bool:
         """Whether the log says all of its changes in a way that a snapshot can be merged with."""
-        if one.generated:
+        if one.generated or not all(key.columns and set(key.columns) <= leaf for leaf in one.leaves):
             return False
         if key.columns:
             return one.is_full or set(key.columns) == one.columns
