@@ -51,7 +51,7 @@ class Database(ABC):
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
-        atexit.register(self._discard)
+        atexit.register(self.discard)
         self.install()
         self.start()
 
@@ -118,10 +118,11 @@ class Database(ABC):
             return True
         return False
 
-    def stop(self) -> None:
-        """End it as a crash would: no client is told goodbye politely."""
+    def stop(self, *, fast: bool = False) -> None:
+        """End it as a crash would: no client is told goodbye politely. `fast`: as a DBA does, PostgreSQL alone."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT if self.backend == "postgresql" else signal.SIGKILL)
+            crash = signal.SIGQUIT if self.backend == "postgresql" else signal.SIGKILL
+            self._process.send_signal(signal.SIGINT if fast else crash)
             self._process.wait(STOP_SECONDS_MAX)
             self._process = None
 
@@ -136,7 +137,8 @@ class Database(ABC):
         if process.returncode:
             pytest.fail(f"{command[0]}: {output.decode(errors='replace')[-2_000:]}")
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """End it, and leave nothing of it."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -192,6 +194,11 @@ class PostgresServer(Database):
             "dbname": database,
         }
 
+    def words(self, database: str) -> str:
+        """The same as libpq's programs take it."""
+        login = self.login(database)
+        return " ".join(f"{name}='{value}'" for name, value in login.items())
+
     def url(self, database: str, account: str | None = None, password: str = PASSWORD) -> str:
         return _url("postgresql", account or "administrator", password, self.port, database)
 
@@ -200,6 +207,22 @@ class PostgresServer(Database):
 
     def drop_database(self, name: str) -> str:
         return f"DROP DATABASE {self.quoted(name)} WITH (FORCE)"
+
+
+class StandbyServer(PostgresServer):
+    """A copy of another server, which follows it until it is promoted."""
+
+    def __init__(self, primary: PostgresServer, **settings: str) -> None:
+        self._primary = primary
+        super().__init__(**settings)
+
+    def install(self) -> None:
+        options = ["-D", str(self.folder / "data"), "-R", "-N", "-X", "stream", "-c", "fast"]
+        self.finish([self.program("pg_basebackup"), *options, "-d", self._primary.words("postgres")])
+
+    def promote(self) -> None:
+        """Returns once it is a primary, of another timeline."""
+        self.run("SELECT pg_promote()")
 
 
 class MariadbServer(Database):
@@ -270,19 +293,22 @@ def _url(driver: str, account: str, password: str, port: int, database: str) -> 
     return url.render_as_string(hide_password=False)
 
 
+def require_postgres() -> None:
+    if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
+        require_server("postgres")
+
+
 @functools.cache
 def postgres() -> PostgresServer:
     """The session's PostgreSQL."""
-    if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
-        require_server("postgres")
+    require_postgres()
     return PostgresServer()
 
 
 @functools.cache
 def logical_postgres() -> PostgresServer:
     """Another of the session's, whose log can be decoded; it gives up silent readers after a second."""
-    if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):
-        require_server("postgres")
+    require_postgres()
     settings = {"wal_sender_timeout": "1s", "max_prepared_transactions": "5"}
     return PostgresServer(wal_level="logical", **settings)
 

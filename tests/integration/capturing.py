@@ -27,6 +27,8 @@ from edge_agent.health import Health
 from edge_agent.identity import Grants
 from edge_agent.sources.registry import open_source
 from edge_agent.sources.settings import FilesSettings, SqlSettings
+from edge_agent.sources.source import Source
+from edge_agent.spool.records import TableState
 from edge_agent.spool.spool import Spool
 from edge_agent.status import render
 from protocol.canonical import decode
@@ -39,6 +41,8 @@ from tests.unit.edge_agent.keys import CENTRE, EPOCH_SECRET, IDENTITY, SEAL
 from tests.unit.edge_agent.reading import Change, Mark, Reader
 
 Settings = SqlSettings | FilesSettings
+Opening = Callable[[str, Settings], Source]
+"""Opens the source of that name."""
 GIVE_UP_SECONDS = 60.0
 SENTENCES = ("what", "what_zh", "todo", "todo_zh")
 
@@ -77,8 +81,11 @@ class Capturing:
         sources: Mapping[str, Settings],
         began: int = 0,
         former: Capturing | None = None,
+        opening: Opening | None = None,
     ) -> None:
-        """`former`: closed, it worked here before; what its streams held until then is known."""
+        """`former`: closed, it worked here before; what its streams held until then is known. `opening`: instead of
+        the registry's."""
+        self._opening = opening or (lambda slug, settings: open_source(slug, settings, None, os.environ))
         self._moments = 0
         self._planned: dict[int, Callable[[], object]] = {}
         self._time = began
@@ -114,7 +121,7 @@ class Capturing:
         return Runner(
             slug=slug,
             settings=settings,
-            open_source=lambda: open_source(slug, settings, None, os.environ),
+            open_source=lambda: self._opening(slug, settings),
             spool=self._spool,
             stream=self._seen[slug].stream,
             seal=replace(SEAL, random=self._random),
@@ -241,6 +248,10 @@ class Capturing:
         """Everything that was ever sent, in order."""
         self._read(slug)
         return self._seen[slug].events
+
+    def state(self, slug: str, table: TableName) -> TableState | None:
+        """What the spool knows of a table."""
+        return self._spool.table(self._seen[slug].stream, table)
 
     def where(self, slug: str) -> list[str]:
         """How far each table is, for whoever waits in vain."""

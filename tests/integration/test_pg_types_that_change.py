@@ -17,7 +17,6 @@ from tests.integration.following import (
     Hospital,
     arrived,
     capturing,
-    capturing_again,
     check,
     hospital_of,
     marks,
@@ -161,7 +160,7 @@ async def test_a_log_that_speaks_of_a_type_that_is_gone(
         *GONE[what],
         "UPDATE other SET n = 2 WHERE id = 1",
     )
-    async with capturing_again(hospital, tmp_path, one) as one:
+    async with capturing(hospital, tmp_path, one) as one:
         await arrived(hospital, one, *tables)
         check(hospital, one, *tables)
         assert begun(hospital, one, "other") == ["first"]

@@ -17,6 +17,8 @@ from ..reading import BatchSeen, Change, Event, Mark
 
 LARGE, AN_ASIDE, SHA256_BYTES = 0x0C, 0x0D, 32
 """Tags of docs/protocol.md §5."""
+UNKNOWN = b"\xff"
+"""What an update left out and nothing had said before: no canonical cell begins so, and no source has it."""
 COUNTS = {Op.READ: 1, Op.CREATE: 1, Op.UPDATE: 0, Op.DELETE: -1}
 
 
@@ -87,8 +89,7 @@ class TableLog:
                 continue
             cells, before = split(change.row), last.get(change.old_key or change.key)
             for place in change.unchanged:
-                assert before is not None, "nothing was ever said of what an update left out"
-                cells[place] = before[place]
+                cells[place] = UNKNOWN if before is None else before[place]
             last[change.key], whole[change.version] = cells, b"".join(cells)
         return whole
 
