@@ -19,7 +19,7 @@ from protocol.schema import TableSchema
 from ...batching import GroupBuilder
 from ...changes import Changes
 from ...orders import Orders
-from ...sources.log import Chunk, LogSource, is_still
+from ...sources.log import Chunk, LogSource, Snapshot, is_still
 from ...sources.source import PageLimits
 from .. import snapshot
 from ..diff import encode, encode_keys, encode_lines
@@ -35,6 +35,7 @@ from .unseen import Unseen
 
 log = logging.getLogger("edge.capture")
 
+ASKED_FOR = "asked for"
 REREAD_KEYS_MAX = 200
 """Rows that are read once more by one statement."""
 WHOLE = PageLimits(1 << 40, 96 << 20)
@@ -117,7 +118,7 @@ class Chunks:
         progress = self._tables.facts(writer, table).progress
         reason = self._reason(writer, table, progress)
         if reason is not None:
-            if now.xmin < self.floors.setdefault(table, now.newest) or self._unseen.any:
+            if self._must_wait(table, reason, now):
                 return False
             schema, identity = self._described(source, table)
             if schema.key:
@@ -138,6 +139,13 @@ class Chunks:
             self._fence(writer, source, schema, source.chunk(schema, progress.cursor, limits), 0)
         return True
 
+    def _must_wait(self, table: TableName, reason: str, now: Snapshot) -> bool:
+        """Whoever had written to the table before its log was to be relied on is in neither log nor chunk: all that run
+        as a new beginning is first thought of must have ended (capture.md §3.7). One that is only asked for has no such
+        writers."""
+        ran = reason != ASKED_FOR and now.xmin < self.floors.setdefault(table, now.newest)
+        return ran or self._unseen.any
+
     def _reason(self, writer: StreamWriter, table: TableName, progress: Progress | None) -> str | None:
         """Why a snapshot has to begin now, None where one goes on."""
         state = self._tables.state(writer, table)
@@ -151,7 +159,7 @@ class Chunks:
         if self._tables.facts(writer, table).log is None:
             return WAY_CHANGED
         if wanted is not None and (progress is None or progress.id != wanted):
-            return "asked for"
+            return ASKED_FOR
         return None
 
     def _described(self, source: LogSource, table: TableName) -> tuple[TableSchema, str]:
@@ -180,6 +188,7 @@ class Chunks:
         self._files.remove(*(one.file for one in shards), *before.files)
         self._tables.written(table)
         self._orders.begun(self._slug, table)
+        self.floors.pop(table, None)
         self._schemas[table] = schema
 
     def _schema(self, writer: StreamWriter, table: TableName) -> TableSchema:
@@ -287,6 +296,7 @@ class Chunks:
         )
         lasting = Facts(checked=facts.checked, before=merged.count, log=Followed(pending.chunk.identity))
         self._tables.keep_state(replace(state, facts=lasting.to_json()), lasting)
+        self.floors.pop(table, None)
         self._ended.add(table)
 
     def committed(self) -> None:

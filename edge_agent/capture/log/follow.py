@@ -148,6 +148,7 @@ class LogFollower:
             for state in writer.spool.tables(writer.stream):
                 if facts_of(state).log is not None:
                     self._tables.mark_stale(writer, state.table, f"log lost: {lost}")
+            self.chunks.floors.clear()
             origin, position = source.follow(0, ""), Position()
         if origin != position.origin:
             position = replace(position, origin=origin)

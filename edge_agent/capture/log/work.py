@@ -15,7 +15,7 @@ from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 
 from ...orders import Orders
-from ...sources.log import NO_LOG, LogSource
+from ...sources.log import NO_LOG, LogSource, is_still
 from ..index import IndexFiles
 from ..phases import Phase
 from ..reports import Report, TableReport
@@ -60,6 +60,7 @@ class LogWork:
         self._clock = clock
         self._tables: dict[TableName, str] = {}
         self._has_log = True
+        self._is_ready = False
         self._follower = LogFollower(slug, settings, writer, orders, files, self._reject, clock)
 
     def _reject(self, table: TableName, fault: Rejected | None) -> None:
@@ -77,8 +78,8 @@ class LogWork:
 
     @property
     def is_ready(self) -> bool:
-        """Whether each of its tables was read once to the end."""
-        return all(report.phase == Phase.FOLLOW for _, report in self._reports())
+        """Whether each of its tables was read to the end, and none must be read anew."""
+        return self._is_ready
 
     def _reports(self) -> list[tuple[TableName, TableReport]]:
         return [(name, self._report.tables.setdefault(name, TableReport())) for name in self._tables]
@@ -89,11 +90,13 @@ class LogWork:
     def choose(self, source: LogSource, included: Sequence[TableName]) -> list[TableName]:
         """Of the tables that are included those that the log does not carry. One that was altered is read anew."""
         before, self._tables = self._tables, self._carried(source, included)
-        for name in before.keys() ^ self._tables.keys():
-            self._follower.leave(name)
+        for name in before.keys() | self._tables.keys():
+            if not is_still(before.get(name, ""), self._tables.get(name, "")):
+                self._follower.leave(name)
         for name in self._tables.keys() - before.keys():
             self._report.tables.setdefault(name, TableReport()).alarm = None
         self._follower.watch(self._tables)
+        self._show()
         return [name for name in included if name not in self._tables]
 
     def _carried(self, source: LogSource, included: Sequence[TableName]) -> dict[TableName, str]:
@@ -169,7 +172,10 @@ class LogWork:
         return any(report.phase == Phase.SNAPSHOT for _, report in self._reports())
 
     def _show(self) -> None:
+        self._is_ready = True
         for name, state, facts in self._follower.states(self._tables):
+            stale = facts.log is None or bool(facts.log.stale)
+            self._is_ready &= state is not None and state.phase == Phase.FOLLOW and not stale
             if state is not None:
                 report = self._report.tables.setdefault(name, TableReport())
                 report.phase = state.phase

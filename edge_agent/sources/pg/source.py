@@ -99,7 +99,9 @@ class PostgresSource(ChunkSource):
     # The log.
 
     def follow(self, after: int, origin: str) -> str:
+        """Statements go to the same server as the log from here on: both connections are made anew."""
         self._end_log()
+        self._engine.dispose()
         url, _ = read_address(self._slug, self._ask_url())
         log = LogConnection(url, self._slug)
         try:
@@ -108,6 +110,8 @@ class PostgresSource(ChunkSource):
             slot = self._usable_slot(log)
             if origin:
                 self._compare(origin, now, None if slot is None else slot.confirmed, after)
+                if server.lsn < after:
+                    raise LogLost("its log ends before what was read of it")
             if slot is None:
                 log.create_slot(self._slot_name)
             log.start(self._slot_name, 0, self._publications)
@@ -249,13 +253,21 @@ class PostgresSource(ChunkSource):
             asked.TYPES, ([c.type_oid for c in relation.columns], [c.modifier for c in relation.columns])
         )
         columns = tuple(column_of(c.name, *line) for c, line in zip(relation.columns, lines, strict=True))
-        key = tuple(c.name for c in relation.columns if c.key)
-        if relation.identity is said.Identity.FULL:  # which says every column
-            key = self._describe(reading, table)[0].key
-            if not set(key) <= {column.name for column in columns}:
-                raise Rejected("GC-2070", table=str(table))
         meta = {"dialect": self._dialect.name, "timezone": self._timezone}
-        return TableSchema(table, columns, key, meta)
+        return TableSchema(table, columns, self._key_then(reading, table, relation), meta)
+
+    def _key_then(self, reading: Reading, table: TableName, relation: said.Relation) -> tuple[str, ...]:
+        """As the key is now, where it had the same columns then: the log says neither their order nor, of a full
+        identity, which they are."""
+        names = {c.name for c in relation.columns}
+        identity = tuple(c.name for c in relation.columns if c.key)
+        with suppress(Rejected):  # it is gone by now
+            key = self._describe(reading, table)[0].key
+            if set(key) == set(identity) or (relation.identity is said.Identity.FULL and set(key) <= names):
+                return key
+        if relation.identity is said.Identity.FULL:
+            raise Rejected("GC-2070", table=str(table))
+        return identity
 
     def holding(self) -> int | None:
         with self._reading(None) as reading:
@@ -293,6 +305,14 @@ class PostgresSource(ChunkSource):
         self._now_carried = carried = self._carried()
         found = ((name, self.identity(name)) for name in tables if name in carried)
         return {name: identity for name, identity in found if identity is not None}
+
+    def _identify(self, reading: Reading, table: TableName) -> str | None:
+        """With its place in our publications: one that it had left in between is another."""
+        found = super()._identify(reading, table)
+        if found is None:
+            return None
+        ((places,),) = reading.fetch(asked.PLACES, (table.schema, table.name, self._publications))
+        return f"{places} {found}"
 
     def _carried(self) -> set[TableName]:
         """Tables whose every change the log says, by a key that it carries too."""

@@ -10,17 +10,20 @@ SNAPSHOT_FUNCTIONS_SINCE = 130_000
 
 IDENTITY = """
 WITH RECURSIVE parts AS (
-    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    SELECT c.oid, NULL AS joined
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s
     UNION
-    SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN parts p ON p.oid = i.inhparent
+    SELECT i.inhrelid, i.xmin::text FROM pg_catalog.pg_inherits i JOIN parts p ON p.oid = i.inhparent
 )
-SELECT c.oid::bigint, pg_catalog.pg_relation_filenode(c.oid)::bigint, c.relpersistence::text, c.relreplident::text, (
+SELECT c.oid::bigint, p.joined, pg_catalog.pg_relation_filenode(c.oid)::bigint, c.relpersistence::text,
+    c.relreplident::text, (
     SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' ORDER BY a.attnum)
     FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid ORDER BY c.oid
+FROM parts p JOIN pg_catalog.pg_class c ON c.oid = p.oid ORDER BY c.oid, p.joined
 """
-"""Whatever tells that a table, with its partitions and children, is not what it was; rows that are written do not."""
+"""Whatever tells that a table, with its partitions and children, is not what it was; rows that are written do not. A
+partition that was away in between has joined by another transaction."""
 
 MADE_OF = """
 WITH RECURSIVE used AS (
@@ -47,6 +50,15 @@ ORDER BY 1, 2, 3
 and labels of enums, the older first. Values are spelt by them, and no log tells how rows that stand are spelt then.
 Types below 16384 are the server's own, which nobody changes."""
 
+
+PLACES = """
+SELECT string_agg(concat_ws(' ', u.oid, u.xmin, r.oid, r.xmin), ',' ORDER BY u.oid) FROM pg_catalog.pg_publication u
+LEFT JOIN (pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = %s AND c.relname = %s)
+    ON r.prpubid = u.oid
+WHERE u.pubname = ANY(%s)
+"""
+"""What publications are, and a table's places in them: what was altered, left or made anew has another xmin or oid."""
 
 COLUMNS = """
 SELECT a.attname, a.atttypid::bigint, a.atttypmod
