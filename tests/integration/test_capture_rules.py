@@ -377,7 +377,9 @@ async def test_rule_7_a_transaction_that_wrote_before_the_table_joined_is_waited
 ) -> None:
     name = hospital.name("visit")
     hospital.run(f"ALTER PUBLICATION {PUBLICATION} DROP TABLE visit")
-    async with capturing(hospital, tmp_path, only="visit", scan_interval_seconds=0.1) as one:
+    two = ("*.visit", "*.by_index")
+    async with capturing(hospital, tmp_path, include=two, scan_interval_seconds=0.1) as one:
+        await arrived(hospital, one, "by_index")
         await turns_until(one, lambda: ended(one, name) > 0)
         with session(hospital) as cursor:
             cursor.execute("INSERT INTO visit VALUES(500, 5, 'before'); DELETE FROM visit WHERE id = 3")
