@@ -19,7 +19,7 @@ LINE_COLUMNS = 76
 """Of a line without its indentation."""
 
 WHYS = {
-    "unknown": "该账号无权查看",
+    "unknown": "未知",
     "the server is older than PostgreSQL 14": "服务器早于 PostgreSQL 14",
     "it has inheritance children": "有继承子表",
     "it, or a partition of it, is unlogged": "该表或其分区是 UNLOGGED，不写日志",
@@ -168,7 +168,10 @@ def show_table(console: Console, one: dict[str, Any]) -> None:
     if log["row_security"]:
         _line(console, "    [red]行级安全会对该账号隐藏部分行，因此不予采集。[/red]")
         _line(console, "    [red]Row-level security hides rows from our account: it is not captured.[/red]")
-    if log["why_not"]:
+    if log["why_not"] == "unknown":
+        _line(console, "    [yellow]能否按日志精确采集：未知。[/yellow]")
+        _line(console, "    [yellow]Whether its log is exact is unknown.[/yellow]")
+    elif log["why_not"]:
         zh, en = MENDS[log["mend"]]
         _sentences(console, f"未能按日志精确采集：{WHYS[log['why_not']]}。", f"{zh}。")
         _sentences(console, f"Not exact by its log: {log['why_not']}.", f" {en}")
@@ -183,16 +186,29 @@ def _sentences(console: Console, one: str, other: str) -> None:
 
 def show_end(console: Console, source: str, facts: dict[str, Any]) -> None:
     """Where the SQL is, if there is any to be had."""
+    unseen = ", ".join(facts["unseen"])
+    if unseen:
+        _line(console, f"[yellow]{source}[/yellow]  该账号无权查看，是否有缺未知：{unseen}")
+        _line(console, f"    The account may not see these, nor know what of them is missing: {unseen}")
     if not facts["missing"] and not facts["choices"]:
-        _line(console, f"[green]{source}[/green]  不缺任何授权 nothing is missing")
+        if not unseen and not facts["hindrances"]:
+            _line(console, f"[green]{source}[/green]  不缺任何授权 no grant is missing")
         return
     if facts["missing"]:
         zh, en = (
             "所缺的授权，请 DBA 执行以下命令给出的 SQL：",
             "What is missing the DBA grants by the SQL of this command:",
         )
+    elif facts["hindrances"] or unseen:
+        zh, en = (
+            "日志仍无法跟踪，或尚不清楚；供 DBA 选择的见：",
+            "What the DBA may choose, with the rest still open:",
+        )
     else:
-        zh, en = "不缺任何授权；供 DBA 选择的建议见：", "Nothing is missing; what the DBA may choose besides:"
+        zh, en = (
+            "不缺任何授权；供 DBA 选择的建议见：",
+            "No grant is missing; what the DBA may choose besides:",
+        )
     for text in (
         f"[bold]{source}[/bold]  {zh}",
         f"    {en}",

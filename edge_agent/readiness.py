@@ -178,6 +178,7 @@ class Readiness:
             "publications": [self._publication(name) for name in self._wanted.names],
             "hindrances": [fault.as_json() for fault in self._hindrances],
             "harms": [fault.as_json() for fault in harms(self._prepared, self._wanted)],
+            "unseen": list(self._needs.unseen),
             "missing": _statements(missing(self._needs)),
             "choices": _statements(choices(self._needs)),
         }

@@ -289,7 +289,7 @@ def test_after_the_script_nothing_is_missing_and_every_statement_of_the_hospital
     assert sorted(name for (name,) in inserts) == sorted(INSERTS)
     owners = hospital.rows("SELECT DISTINCT pg_get_userbyid(pubowner) FROM pg_publication")
     assert owners == [(hospital.role,)]
-    assert "-- Nothing is missing." in hospital.script()
+    assert "-- No grant is missing." in hospital.script()
 
 
 def test_names_of_every_sort_pass_through_the_hands_of_a_dba(hospital: Hospital) -> None:
@@ -477,6 +477,8 @@ def test_what_our_account_may_not_see_is_unknown_and_the_rest_is_said(hospital: 
         assert unknown() == {"files"} | more
     hospital.run(f"GRANT pg_monitor TO {quoted(hospital.role)}")
     assert "files" not in unknown()
+    assert "-- No grant is missing." not in hospital.script()
+    assert "is missing is unknown: REPLICATION." in hospital.script()
 
 
 Ran = Callable[..., tuple[int, str, str]]

@@ -72,7 +72,8 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """`login`: the server did not let our role in, whatever the reason. `standby`: nothing can be changed there."""
+    """`login`: the server did not let our role in, whatever the reason. `standby`: nothing can be changed there.
+    `unseen`: of these nobody could say whether anything is missing."""
 
     source: str
     database: str
@@ -84,6 +85,7 @@ class Needs:
     select: tuple[TableName, ...] = ()
     publications: tuple[PublicationNeed, ...] = ()
     choices: Choices = field(default_factory=Choices)
+    unseen: tuple[str, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -105,7 +107,20 @@ def needs(prepared: Prepared, wanted: Wanted) -> Needs:
         select=tuple(one.table for one in included if not one.select),
         publications=tuple(kept),
         choices=_choices(prepared, wanted, included, [one for one in changes if one not in kept]),
+        unseen=tuple(_unseen(prepared)),
     )
+
+
+def _unseen(prepared: Prepared) -> Iterator[str]:
+    """In the words of the server."""
+    for name, known in (
+        ("wal_level", prepared.server.wal_level),
+        ("REPLICATION", prepared.account.may_replicate),
+        ("publications", prepared.publications),
+        ("tables", prepared.relations),
+    ):
+        if known is None:
+            yield name
 
 
 def _publications(prepared: Prepared, wanted: Wanted, included: list[Relation]) -> Iterator[PublicationNeed]:

@@ -58,8 +58,14 @@ def script(needs: Needs) -> str:
             f"-- The server did not let {_said(needs.role)} in, so nothing else could be seen yet. Once it does, run",
             f"--     edge-agent check {source} --sql",
         ]
-    if not needs.any:
-        lines += ["-- 不缺任何授权。", "-- Nothing is missing."]
+    if needs.unseen:
+        unseen = ", ".join(needs.unseen)
+        lines += [
+            f"-- 该账号无权查看以下各项，是否有缺未知：{unseen}。",
+            f"-- The account may not see these, so whether anything of them is missing is unknown: {unseen}.",
+        ]
+    elif not needs.any:
+        lines += ["-- 不缺任何授权。", "-- No grant is missing."]
     for step in steps:
         lines += [
             "",

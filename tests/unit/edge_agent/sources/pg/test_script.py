@@ -168,7 +168,7 @@ def test_no_password_ever_stands_in_it() -> None:
 def test_where_nothing_is_missing_it_says_so_and_does_nothing() -> None:
     text = script(Needs("his", "his", "guicang", choices=Choices(keep_bytes=20 << 30)))
     assert statements(text) == []
-    assert "-- Nothing is missing." in text.splitlines()
+    assert "-- No grant is missing." in text.splitlines()
     assert "-- ALTER SYSTEM SET max_slot_wal_keep_size = '20480MB';" in text.splitlines()
 
 

@@ -227,6 +227,13 @@ def test_each_reason_has_its_sentence_and_each_remedy_its_own() -> None:
     assert set(MENDED) == {mend.value for mend in Mend} | {None}
 
 
+def test_what_was_not_seen_is_not_called_complete() -> None:
+    found = needs(Prepared(Server("his"), Account("guicang"), None, False, None, None), WANTED)
+    assert found.unseen == ("wal_level", "REPLICATION", "publications", "tables")
+    assert "No grant is missing" not in script(found)
+    assert "No grant is missing" in script(needs(READY, WANTED))
+
+
 def test_a_script_for_a_standby_says_where_it_can_be_run() -> None:
     assert "name that one in the url" in script(needs(server(standby=True), WANTED))
     assert "name that one in the url" not in script(needs(READY, WANTED))
