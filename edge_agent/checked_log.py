@@ -201,8 +201,8 @@ def show_end(console: Console, source: str, facts: dict[str, Any]) -> None:
         )
     elif facts["hindrances"] or unseen:
         zh, en = (
-            "日志仍无法跟踪，或尚不清楚；供 DBA 选择的见：",
-            "What the DBA may choose, with the rest still open:",
+            "仍有未解决的问题，见上；供 DBA 选择的语句：",
+            "Something above is still open; what the DBA may choose:",
         )
     else:
         zh, en = (
