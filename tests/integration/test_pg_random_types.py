@@ -122,7 +122,7 @@ def different(schema: TableSchema, found: dict[Cells, Cells], held: dict[Cells, 
 
 
 # Examples are not shrunk: over a server that takes minutes.
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(data=st.data())
 def test_any_table_comes_alike_by_chunk_and_by_log(ways: TwoWays, data: st.DataObject) -> None:
     draw = data.draw
@@ -173,7 +173,7 @@ def test_every_type_comes_alike_by_chunk_and_by_log(ways: TwoWays, identity: str
         table.insert(["0", *[None] * len(every)])
 
         @settings(
-            max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+            max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
         )
         @given(row=st.tuples(*(made.values for made in every)))
         def drawn(row: tuple[str, ...]) -> None:
