@@ -8,6 +8,7 @@ the spool has, and nothing that a later restart needs to be told again. Everythi
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -50,10 +51,11 @@ from .waiting import Waiting
 
 log = logging.getLogger("edge.capture")
 
-GULP_BYTES = GROUP_BYTES_MAX
+GULP_BYTES = GROUP_BYTES_MAX // 2
+"""Twice as much saves no CPU a row, and the agent holds more (measured)."""
 SEEN_SECONDS = 1.0
 """How often it is asked which of the decoded transactions are visible by now."""
-UNSEEN_ROWS = 50_000
+UNSEEN_ROWS = 20_000
 """Asked at once where so many changes are held."""
 UNSEEN_ROWS_MAX = 200_000
 """A chunk that has to wait for its fence behind more changes than this is read again later."""
@@ -294,11 +296,13 @@ class LogFollower:
 
     def _fresh(self, position: Position, event: Changed, logged: Logged) -> list[int]:
         """The changes that are not spooled yet."""
-        if all(position.has_nothing_of(one) for one in event.transactions):
-            return list(range(len(logged.ops)))
-        whose = [event.transactions[place] for place in logged.transaction]
-        pairs = zip(whose, logged.ordinal, strict=True)
-        return [i for i, (one, ordinal) in enumerate(pairs) if not position.has(one, ordinal)]
+        known = [i for i, one in enumerate(event.transactions) if not position.has_nothing_of(one)]
+        end = bisect_right(logged.transaction, known[-1]) if known else 0
+        pairs = zip(logged.transaction[:end], logged.ordinal[:end], strict=True)
+        left = [
+            i for i, (at, ordinal) in enumerate(pairs) if not position.has(event.transactions[at], ordinal)
+        ]
+        return [*left, *range(end, len(logged.ops))]
 
     def _remember(self, writer: StreamWriter, changes: Changes) -> None:
         """Rows that came under another key with some values left out are read once more (capture.md §3.6); of a table
