@@ -125,7 +125,7 @@ async def test_a_row_of_as_many_columns_as_there_may_be(tmp_path: Path) -> None:
 
 MIB = 1 << 20
 TEXT_BYTES = 60 * MIB
-MEMORY_FACTOR_MAX = 8
+MEMORY_FACTOR_MAX = 10
 """Of the length of a value's text: what the agent may take while it is on its way."""
 
 
