@@ -302,9 +302,10 @@ class PostgresSource(ChunkSource):
     # Which tables.
 
     def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        self._now_carried = carried = self._carried()
-        found = ((name, self.identity(name)) for name in tables if name in carried)
-        return {name: identity for name, identity in found if identity is not None}
+        with self._reading(None) as reading:
+            self._now_carried = carried = self._carried(reading)
+            found = {name: self._identify(reading, name) for name in tables if name in carried}
+        return {name: identity for name, identity in found.items() if identity is not None}
 
     def _identify(self, reading: Reading, table: TableName) -> str | None:
         """With its place in our publications: one that it had left in between is another."""
@@ -314,12 +315,11 @@ class PostgresSource(ChunkSource):
         ((places,),) = reading.fetch(asked.PLACES, (table.schema, table.name, self._publications))
         return f"{places} {found}"
 
-    def _carried(self) -> set[TableName]:
+    def _carried(self, reading: Reading) -> set[TableName]:
         """Tables whose every change the log says, by a key that it carries too."""
-        with self._reading(None) as reading:
-            publications.require_log(reading.fetch, self._slug, self._publications)
-            carried = publications.carried(reading.fetch, str(self._url.database), self._publications)
-            keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
+        publications.require_log(reading.fetch, self._slug, self._publications)
+        carried = publications.carried(reading.fetch, str(self._url.database), self._publications)
+        keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
         wanted = ((table, one, keys.get(table)) for table, one in carried.items() if self._included(table))
         return {table for table, one, key in wanted if key is not None and self._tells(table, one, key)}
 
