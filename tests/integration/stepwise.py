@@ -9,6 +9,7 @@ behind the fence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_agent.sources.dialects.dialect import Statement
@@ -69,17 +70,22 @@ class StepwiseSource(PostgresSource):
         return token
 
 
+def address(settings: PostgresSettings) -> str:
+    if settings.url is not None:
+        return settings.url.get_secret_value()
+    assert settings.url_file is not None
+    return Path(settings.url_file).read_text("utf-8")
+
+
 def stepwise(at: AtMoment) -> Callable[[str, Settings], Source]:
     """Opens such a source from its settings."""
 
     def opened(slug: str, settings: Settings) -> Source:
         assert isinstance(settings, PostgresSettings)
         keys = {name: table.key for name, table in settings.tables.items() if table.key is not None}
-        address = settings.url
-        assert address is not None
         source = StepwiseSource(
             slug,
-            address.get_secret_value,
+            lambda: address(settings),
             lambda table: is_included(settings, table),
             settings.slot_of(slug),
             settings.publications_of(slug),
