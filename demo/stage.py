@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ class Stage:
         """A database and a folder of exported files."""
         self.found(f"sqlite:///{database}", _exports(folder))
 
-    def found(self, url: str, other_sources: str) -> None:
-        """What the two operators type, up to the moment when the agent may run. `url` is the database `his`;
-        `other_sources` stand below it in the agent's configuration."""
+    def found(self, url: str, other_sources: str, settings: Sequence[str] = ()) -> None:
+        """What the two operators type, up to the moment when the agent may run. `url` is the database `his`, with
+        further `settings` of its own; `other_sources` stand below it in the agent's configuration."""
         self.central("init", "--data-dir", str(self.data_dir))
         _edit(self.centre_config, "[broker]", f'url = "mqtt://127.0.0.1:{self._port}"')
         if self._embedded:
@@ -51,7 +52,7 @@ class Stage:
             *("--state-dir", str(self.root / "edge"), "--source", "his", "--name", "门诊信息系统"),
             *("--url", url, "--include", "*"),
         )
-        for setting in ("scan_interval_seconds = 0.5", "duty_share_max = 0.8"):
+        for setting in ("scan_interval_seconds = 0.5", "duty_share_max = 0.8", *settings):
             _edit(self.agent_config, "[sources.his]", setting)
         with self.agent_config.open("a", encoding="utf-8") as file:
             file.write(other_sources)

@@ -7,7 +7,6 @@ net changes have landed, no more and no fewer.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -23,10 +22,10 @@ from pathlib import Path
 import deltalake
 import pytest
 
-from demo.stage import Stage, wait_for
 from tests.compare import compare
+from tests.crash.region import Region
 from tests.crash.scripted import Chinook, Exports, Net
-from tests.servers import SHARED, Mosquitto, require_dataset, require_server
+from tests.servers import SHARED, require_dataset, require_server
 
 CHINOOK = SHARED / "sampledb-chinook" / "Chinook_Sqlite.sqlite"
 OMOP = SHARED / "eunomia-synthea27nj" / "Synthea27Nj_5.4.zip"
@@ -37,10 +36,11 @@ EDITED_FILES = ["PERSON.csv", "CONDITION_OCCURRENCE.csv", "PROVIDER.csv"]
 SETTLE_SECONDS = 120.0
 
 
-class Region:
-    """Hospital, both ends and a broker of their own, each a process that can be killed."""
+class Hospital(Region):
+    """With a database and a folder of exported files."""
 
     def __init__(self, root: Path, rng: random.Random) -> None:
+        super().__init__(root)
         self.database, self.folder = root / "his.db", root / "exports"
         shutil.copyfile(require_dataset(CHINOOK), self.database)
         self.folder.mkdir()
@@ -48,39 +48,20 @@ class Region:
             for name in archive.namelist():
                 if name.endswith(".csv") and "/" not in name:
                     archive.extract(name, self.folder)
-        self._loop = asyncio.new_event_loop()
-        self.broker = Mosquitto(root / "broker")
-        self._loop.run_until_complete(self.broker.start())
-        self.stage = Stage(root, self.broker.port)
         self.stage.set_up(self.database, self.folder)
         self.stage.start_agent()
         self.chinook = Chinook(self.database, rng)
         self.exports = Exports(self.folder, EDITED_FILES, rng)
 
-    def kill(self, what: str) -> None:
-        """Kill it and start it again."""
-        if what == "broker":
-            self._loop.run_until_complete(self.broker.kill())
-            self._loop.run_until_complete(self.broker.start())
-        else:
-            self.stage.kill(what)
-            (self.stage.start_agent if what == "agent" else self.stage.start_centre)()
-
-    def settle(self) -> None:
-        since = time.time_ns() // 1000
-        wait_for(lambda: self.stage.settled_since(since), SETTLE_SECONDS, "the changes did not arrive")
-
     def close(self) -> None:
         self.chinook.close()
-        self.stage.close()
-        self._loop.run_until_complete(self.broker.kill())
-        self._loop.close()
+        super().close()
 
 
 @pytest.fixture
-def region(tmp_path: Path) -> Iterator[Region]:
+def region(tmp_path: Path) -> Iterator[Hospital]:
     require_server("mosquitto")
-    one = Region(tmp_path, random.Random(SEED))
+    one = Hospital(tmp_path, random.Random(SEED))
     try:
         yield one
     finally:
@@ -111,24 +92,24 @@ class Landed:
         return net
 
 
-def test_every_change_arrives_once_while_everything_is_killed(region: Region) -> None:
+def test_every_change_arrives_once_while_everything_is_killed(region: Hospital) -> None:
     rng = random.Random(SEED + 1)
-    region.settle()
+    region.settle(SETTLE_SECONDS)
     landed = Landed(region.stage.data_dir)
     landed.since_last_look()
     victims = ["agent", "centre", "broker"]
     for step in range(CHANGES // CHANGES_PER_STEP):
         in_turn = step % STEPS_PER_WAIT
         if in_turn == 0:
-            region.settle()
+            region.settle(SETTLE_SECONDS)
             landed.since_last_look()
         expected = region.chinook.step(CHANGES_PER_STEP // 2) + region.exports.step(CHANGES_PER_STEP // 2)
         time.sleep(rng.random() * 0.4)
         region.kill(victims[step % len(victims)])
         if in_turn == 0:
-            region.settle()
+            region.settle(SETTLE_SECONDS)
             assert landed.since_last_look() == expected, f"step {step}, seed {SEED}"
-    region.settle()
+    region.settle(SETTLE_SECONDS)
     report = compare(
         {"his": f"sqlite:///{region.database}", "exports": str(region.folder)},
         region.stage.data_dir,

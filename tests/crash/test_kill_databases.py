@@ -8,7 +8,6 @@ lake are equal in every table, by every key and column, and no version stands tw
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -20,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from demo.stage import Stage, wait_for
+from demo.stage import wait_for
 from tests.compare import compare
 from tests.crash.datasets import DATASETS, Dataset
+from tests.crash.region import Region
 from tests.crash.scripted_sql import Script
-from tests.servers import Mosquitto, require_server
+from tests.servers import require_server
 
 SEED = int(os.environ.get("GUICANG_SEED", "20261123"))
 STEPS, CHANGES_PER_STEP = 25, 20
@@ -33,41 +33,16 @@ VICTIMS = ("agent", "mariadb", "centre", "postgresql", "broker")
 SETTLE_SECONDS = 600.0
 
 
-class Region:
-    """Three databases on two servers, both ends and a broker, each a process that can be killed."""
+class Databases(Region):
+    """With three databases on two servers."""
 
     def __init__(self, root: Path, databases: dict[Dataset, str]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self.broker = Mosquitto(root / "broker")
-        self._loop.run_until_complete(self.broker.start())
-        self.servers = {server.backend: server for server in (one.server() for one in databases)}
+        super().__init__(root, (one.server() for one in databases))
         self.urls = {one.slug: one.server().url(name) for one, name in databases.items()}
-        self.stage = Stage(root, self.broker.port)
         others = {slug: url for slug, url in self.urls.items() if slug != "his"}
         ways = "".join(_ways(one, name) for one, name in databases.items())
         self.stage.found(self.urls["his"], "".join(_source(slug, url) for slug, url in others.items()) + ways)
         self.stage.start_agent()
-
-    def kill(self, what: str) -> None:
-        """Kill it and start it again."""
-        if what in self.servers:
-            self.servers[what].stop()
-            self.servers[what].start()
-        elif what == "broker":
-            self._loop.run_until_complete(self.broker.kill())
-            self._loop.run_until_complete(self.broker.start())
-        else:
-            self.stage.kill(what)
-            (self.stage.start_agent if what == "agent" else self.stage.start_centre)()
-
-    def settle(self) -> None:
-        since = time.time_ns() // 1000
-        wait_for(lambda: self.stage.settled_since(since), SETTLE_SECONDS, "the changes did not arrive")
-
-    def close(self) -> None:
-        self.stage.close()
-        self._loop.run_until_complete(self.broker.kill())
-        self._loop.close()
 
 
 def _source(slug: str, url: str) -> str:
@@ -125,9 +100,9 @@ def databases() -> Iterator[dict[Dataset, str]]:
 
 
 @pytest.fixture
-def region(tmp_path: Path, databases: dict[Dataset, str]) -> Iterator[Region]:
+def region(tmp_path: Path, databases: dict[Dataset, str]) -> Iterator[Databases]:
     require_server("mosquitto")
-    one = Region(tmp_path, databases)
+    one = Databases(tmp_path, databases)
     try:
         yield one
     finally:
@@ -135,17 +110,17 @@ def region(tmp_path: Path, databases: dict[Dataset, str]) -> Iterator[Region]:
 
 
 def test_every_change_of_real_databases_arrives_while_everything_is_killed(
-    region: Region, databases: dict[Dataset, str]
+    region: Databases, databases: dict[Dataset, str]
 ) -> None:
     rng = random.Random(SEED)
     scripts = [Script(one.server(), name, one.tables, rng) for one, name in databases.items()]
-    region.settle()
+    region.settle(SETTLE_SECONDS)
     for step in range(STEPS):
         for script in scripts:
             script.step(CHANGES_PER_STEP)
         time.sleep(rng.random() * 0.4)
         region.kill(VICTIMS[step % len(VICTIMS)])
-    region.settle()
+    region.settle(SETTLE_SECONDS)
     assert [script.done for script in scripts] == [STEPS * CHANGES_PER_STEP] * len(DATASETS)
     report = compare(region.urls, region.stage.data_dir)
     assert report.equal, f"seed {SEED}: {report}"
