@@ -294,6 +294,30 @@ async def test_rule_4_the_log_wins_over_a_chunk_at_every_moment(
         assert any(e.unchanged for e in told) is (table != "full_image")
 
 
+@pytest.mark.parametrize("moment", ["seen", "read", "ended"])
+async def test_rule_4_what_the_log_left_out_is_filled_from_the_chunk(
+    hospital: Hospital, tmp_path: Path, moment: str
+) -> None:
+    """A row whose long value the log left out is needed from the chunk, with all else as the log said it last."""
+
+    def write() -> None:
+        hospital.run(
+            "UPDATE visit SET n = 5 WHERE id = 9",
+            "UPDATE visit SET n = n + 1 WHERE id IN (9, 10)",
+            "UPDATE visit SET n = 7, long = 'short' WHERE id = 11",
+            "DELETE FROM visit WHERE id = 12",
+        )
+
+    script = Script(visit={(1, moment): write})
+    async with capturing(hospital, tmp_path, opening=stepwise(script), only="visit") as one:
+        await arrived(hospital, one, "visit")
+        assert script.done == [(1, moment)]
+        check(hospital, one, "visit")
+        name = hospital.name("visit")
+        assert changes(one, name, 9) == [(Op.UPDATE, 5), (Op.UPDATE, 6), (Op.READ, 6)]
+        assert changes(one, name, 11) == [(Op.UPDATE, 7)], "the log said all of it"
+
+
 # Rule 5: decoded, and not yet visible.
 
 
