@@ -209,7 +209,7 @@ def write_alike(hospital: Hospital, stop: threading.Event, number: int) -> None:
         while not stop.is_set():
             with connection, connection.cursor() as cursor:
                 cursor.execute(
-                    "INSERT INTO keyless SELECT i % 2, repeat('长', 1 + i / 4 * 2000) FROM generate_series(1, 4) i"
+                    "INSERT INTO keyless SELECT i % 2, repeat('长', i) FROM generate_series(1, 4) i"
                 )
                 cursor.execute(
                     "UPDATE keyless SET n = n + 1 WHERE ctid IN (SELECT ctid FROM keyless ORDER BY random() LIMIT 2"

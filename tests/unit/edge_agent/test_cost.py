@@ -115,6 +115,8 @@ def test_what_is_unknown_is_said_with_its_reason(clock: Clock) -> None:
             "included": True,
             "rows_estimate": estimate,
             "fault": None,
+            "log": None,
+            "server": None,
         }
         fact |= {"key": ["id"], "way": "diff by key ranges", "guarantee": "found at the next scan"}
         show(Console(file=said, width=200), [fact | {"follows": [], "cost": one.to_json()}])

@@ -187,7 +187,7 @@ def test_a_fault_or_refusal_of_the_source_is_told(ground: Ground) -> None:
 def test_what_passes_by_itself_is_shown_and_no_alarm(ground: Ground, code: str) -> None:
     ground.stage.settle()
     ground.receipt()
-    fault = Rejected(code, file="visit.csv", table="visit", source="his")
+    fault = Rejected(code, file="visit.csv", table="visit", source="his", session=7)
     ground.stage.runner.report.tables[VISIT].note(Task.SCAN, fault)
     said = ground.source()
     assert ([fault["code"] for fault in said["faults"]], said["healthy"]) == ([code], True)

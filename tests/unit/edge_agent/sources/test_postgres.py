@@ -120,10 +120,10 @@ CATALOGUE: list[tuple[Any, ...]] = [
     ("his", "public", "weight", 7, False, "kg", "real", None, "b", True),
 ]
 INDEXES: list[tuple[Any, ...]] = [
-    ("public", "visit", 9, True, "state"),
-    ("public", "visit", 9, True, "id"),
-    ("public", "visit", 10, False, "id"),
-    ("public", "weight", 11, True, "kg"),
+    ("public", "visit", 9, True, "state", False),
+    ("public", "visit", 9, True, "id", False),
+    ("public", "visit", 10, False, "id", False),
+    ("public", "weight", 11, True, "kg", False),
 ]
 
 
