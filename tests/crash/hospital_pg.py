@@ -133,16 +133,6 @@ class HospitalDatabase:
         return found
 
 
-def invented(told: Mapping[int, Sequence[Version]], noted: Mapping[int, Sequence[Version]]) -> list[str]:
-    """Ids of one table with a change that nobody made, or that came twice or in another order."""
-    found = []
-    for id, versions in sorted(told.items()):
-        left = iter(noted.get(id, ()))
-        if not all(one in left for one in versions):
-            found.append(f"{id}: told {list(versions)}, noted {list(noted.get(id, ()))}")
-    return found
-
-
 def differences(told: Mapping[int, Sequence[Version]], noted: Mapping[int, Sequence[Version]]) -> list[str]:
     """Ids of one table whose changes are not the same in both, with what each has."""
     ids = sorted(told.keys() | noted.keys())

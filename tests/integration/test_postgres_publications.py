@@ -17,7 +17,10 @@ from typing import Any
 import psycopg2
 import pytest
 
+from edge_agent.sources.pg.source import PostgresSource
+from edge_agent.sources.reading import Reading
 from protocol.change import MarkKind, Op
+from protocol.names import TableName
 from tests.databases import PASSWORD, postgres
 from tests.integration.capturing import Capturing
 from tests.integration.following import (
@@ -266,6 +269,34 @@ async def test_a_table_without_a_key_that_is_scanned_and_then_followed_counts_no
         )
         await turns_until(one, lambda: len(begun(one, hospital, "keyless")) == 3)
         await turns_until(one, lambda: stands(one, hospital, "keyless"))
+
+
+def test_a_table_that_is_made_anew_while_it_is_asked_about_is_still_carried(hospital: Hospital) -> None:
+    """What the log told of it meanwhile would be passed over, however far behind its reader is."""
+
+    class Slow(PostgresSource):
+        def _carried(self, reading: Reading) -> set[TableName]:
+            reading.fetch("SELECT 1", ())  # the statement's moment
+            hospital.run(
+                "BEGIN; DROP TABLE visit; CREATE TABLE visit(id int PRIMARY KEY, n int, long text);"
+                "ALTER PUBLICATION guicang_his ADD TABLE ONLY visit; COMMIT"
+            )
+            return super()._carried(reading)
+
+    url = hospital.server.url(hospital.database)
+    with closing(Slow("his", lambda: url, lambda _: True, "guicang_his", ["guicang_his"])) as source:
+        assert hospital.name("visit") in source.identities([hospital.name("visit")])
+
+
+async def test_what_a_table_was_told_before_it_was_dropped_is_told(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+        hospital.run("UPDATE visit SET n = 3 WHERE id = 3", "DROP TABLE visit")
+        one.runners["his"].hint()  # it looks first which tables there are
+        await turns_until(one, lambda: Op.UPDATE in {e.op for e in changes_of(one, hospital, "visit")})
+        await turns_until(one, lambda: one.said("his") == {str(hospital.name("visit")): "GC-2002"})
 
 
 async def test_the_columns_of_an_identity_index_are_the_key(hospital: Hospital, tmp_path: Path) -> None:

@@ -465,6 +465,17 @@ def test_a_connection_cannot_write(server: PostgresServer, database: str, run: C
     connection.close()
 
 
+def test_a_statement_takes_one_core_and_compiles_nothing(server: PostgresServer, database: str) -> None:
+    dialect = Postgres()
+    with contextlib.closing(dialect.connect(make_url(server.url(database)))) as connection:
+        dialect.prepare(connection, 60.0)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather')"
+            )
+            assert cursor.fetchone() == ("off", "0")
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -53,6 +53,13 @@ SET quote_all_identifiers = off;
 """Of whoever reads values, by SELECT, COPY or the log: they are then spelt alike, whatever was set for the account or
 the database. All settings that change how a value is spelt are here, the last two where it names a table or a type."""
 
+_ONE_CORE = """
+SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
+WHERE name IN ('jit', 'max_parallel_workers_per_gather')
+"""
+"""A statement of ours takes one core of the hospital's, and no second of it to compile a question to the catalogue,
+of which the planner expects a million rows. By a query, for a compatible server may lack one of them."""
+
 STORED: dict[str, str | None] = {"SQL_ASCII": None, "EUC_CN": "gb2312"}
 """Encodings of a database in which bytes may stand that are no text: they come as they are stored, for the server
 refuses to convert them, and with them every other row. Python's name of it, which reads it as the server does; None:
@@ -210,6 +217,7 @@ class Postgres(Dialect):
         with connection.cursor() as cursor:
             self.refuse_older(cursor)
             cursor.execute(f"{SESSION}SET statement_timeout = {round(seconds * 1_000)}")
+            cursor.execute(_ONE_CORE)
             cursor.execute("SELECT oid FROM pg_catalog.pg_type")
             self._types = [oid for (oid,) in cursor.fetchall()]
         # psycopg2 itself opens such a transaction before the first statement.

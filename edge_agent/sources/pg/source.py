@@ -316,12 +316,14 @@ class PostgresSource(ChunkSource):
         return f"{places} {found}"
 
     def _carried(self, reading: Reading) -> set[TableName]:
-        """Tables whose every change the log says, by a key that it carries too."""
+        """Tables whose every change the log says, in a way that tells rows apart."""
         publications.require_log(reading.fetch, self._slug, self._publications)
         carried = publications.carried(reading.fetch, str(self._url.database), self._publications)
         keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
         wanted = ((table, one, keys.get(table)) for table, one in carried.items() if self._included(table))
-        return {table for table, one, key in wanted if key is not None and self._tells(table, one, key)}
+        told = {table for table, one, key in wanted if key is not None and self._tells(table, one, key)}
+        gone = self._now_carried - keys.keys()  # of which the log may still have much to say
+        return told | gone
 
     def _tells(self, table: TableName, one: publications.Carried, key: KeyChoice) -> bool:
         """Whether the log says all of its changes in a way that a snapshot can be merged with."""
