@@ -33,8 +33,7 @@ class ChunkSource(SqlSource):
             return self._snapshot(reading)
 
     def _snapshot(self, reading: Reading) -> Snapshot:
-        ((version,),) = reading.fetch(asked.VERSION, ())
-        ((text,),) = reading.fetch(asked.snapshot(int(version)), ())
+        ((text,),) = reading.fetch(asked.SNAPSHOT, ())
         return Snapshot.parse(text)
 
     def identity(self, table: TableName) -> str | None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 FENCE = "guicang"
 """The prefix of our messages in the log."""
 
-SNAPSHOT_FUNCTIONS_SINCE = 130_000
-"""Server version from which the functions of transaction numbers have their present names."""
-
 IDENTITY = """
 WITH RECURSIVE parts AS (
     SELECT c.oid, NULL AS joined
@@ -85,14 +82,7 @@ ORDER BY g.place
 """
 """As the dialect asks it of a table's columns: a type's spelling, that beneath a domain, its kind."""
 
-
-VERSION = "SELECT current_setting('server_version_num')::int"
-
-
-def snapshot(version: int) -> str:
-    name = "pg_current_snapshot" if version >= SNAPSHOT_FUNCTIONS_SINCE else "txid_current_snapshot"
-    return f"SELECT pg_catalog.{name}()::text"
-
+SNAPSHOT = "SELECT pg_catalog.pg_current_snapshot()::text"
 
 KEPT = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0
