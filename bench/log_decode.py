@@ -11,7 +11,8 @@ import time
 
 from sqlalchemy import make_url
 
-from edge_agent.sources.pg.pgoutput import Decoder, Message, Segment
+from edge_agent.sources.pg.events import Message, Segment
+from edge_agent.sources.pg.pgoutput import Decoder
 from edge_agent.sources.pg.replication import LogConnection
 from protocol.limits import GROUP_BYTES_MAX
 

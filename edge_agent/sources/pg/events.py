@@ -108,16 +108,13 @@ class Truncated:
     transaction: Transaction
     ordinal: int
     relations: tuple[Relation, ...]
-    cascade: bool
-    restart_identity: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """Of `pg_logical_emit_message`. A transactional one stands within its transaction, another where it was written,
-    perhaps between two transactions; `lsn` is its record's."""
+    perhaps between two transactions."""
 
-    lsn: int
     prefix: str
     content: bytes
     transactional: bool

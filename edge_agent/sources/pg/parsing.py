@@ -17,9 +17,11 @@ _RELATION_HEAD = struct.Struct(">BH")
 _COLUMN_TAIL = struct.Struct(">Ii")
 _BEGIN = struct.Struct(">xQqI")
 _COMMIT = struct.Struct(">xBQQq")
-_TRUNCATE = struct.Struct(">xIB")
-_MESSAGE = struct.Struct(">xBQ")
-_CASCADE, _RESTART, _TRANSACTIONAL = 1, 2, 1
+_TRUNCATE = struct.Struct(">xIx")
+"""Of its options (whether it cascaded, whether sequences began anew) nobody needs to know."""
+_MESSAGE = struct.Struct(">xB8x")
+"""Its flags; where its record stands is of no use."""
+_TRANSACTIONAL = 1
 
 
 def begin(data: bytes) -> tuple[int, int, int]:
@@ -53,22 +55,21 @@ def relation(data: bytes, charset: str = "utf-8") -> Relation:
     return Relation(oid, schema or "pg_catalog", name, Identity(identity), tuple(columns))
 
 
-def truncate(data: bytes) -> tuple[tuple[int, ...], bool, bool]:
-    """The relations, whether those that refer to them were emptied too, whether their sequences began anew."""
-    count, options = _at(_TRUNCATE, data, 0)
+def truncate(data: bytes) -> tuple[int, ...]:
+    """The relations that were emptied."""
+    (count,) = _at(_TRUNCATE, data, 0)
     if len(data) != _TRUNCATE.size + 4 * count:
         raise Torn
-    oids = struct.unpack_from(f">{count}I", data, _TRUNCATE.size)
-    return oids, bool(options & _CASCADE), bool(options & _RESTART)
+    return struct.unpack_from(f">{count}I", data, _TRUNCATE.size)
 
 
 def message(data: bytes) -> Message:
-    flags, lsn = _at(_MESSAGE, data, 0)
+    (flags,) = _at(_MESSAGE, data, 0)
     prefix, at = _string(data, _MESSAGE.size)
     (length,) = _at(_U32, data, at)
     if len(data) != at + 4 + length:
         raise Torn
-    return Message(lsn, prefix, data[at + 4 :], bool(flags & _TRANSACTIONAL))
+    return Message(prefix, data[at + 4 :], bool(flags & _TRANSACTIONAL))
 
 
 _U8, _U32 = struct.Struct(">B"), struct.Struct(">I")

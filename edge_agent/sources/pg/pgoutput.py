@@ -20,34 +20,9 @@ from edge_agent.sources.log import Transaction
 from protocol.errors import Transient
 
 from . import parsing
-from .events import (
-    Identity,
-    LogColumn,
-    LogEvent,
-    Message,
-    OldKind,
-    Relation,
-    RelationChanged,
-    Segment,
-    TableChanges,
-    Truncated,
-)
+from .events import LogEvent, Relation, RelationChanged, Segment, Truncated
 from .gathering import Gathering
 from .messages import Messages, Torn
-
-__all__ = [
-    "Decoder",
-    "Identity",
-    "LogColumn",
-    "LogEvent",
-    "Message",
-    "OldKind",
-    "Relation",
-    "RelationChanged",
-    "Segment",
-    "TableChanges",
-    "Truncated",
-]
 
 SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 """A segment ends behind the row that exceeds it: one message has a gigabyte at most, and an array ends at two."""
@@ -188,12 +163,9 @@ class Decoder:
         transaction = self._open
         if transaction is None:
             raise Torn
-        oids, cascade, restart = parsing.truncate(message)
-        relations = tuple(self._of(oid) for oid in oids)
+        relations = tuple(self._of(oid) for oid in parsing.truncate(message))
         self._close()
-        self._events.append(
-            Truncated(transaction.seen(None, 1), transaction.before, relations, cascade, restart)
-        )
+        self._events.append(Truncated(transaction.seen(None, 1), transaction.before, relations))
         transaction.before += 1
 
     def _message(self, message: bytes) -> None:

@@ -85,12 +85,11 @@ _REFUSALS = frozenset([_UNDEFINED, "55000", "55006", "0A000", "58P01"])
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Of the server: its system's number, its timeline, where its log stands, our database."""
+    """Of the server: its system's number, its timeline, where its log stands."""
 
     system: str
     timeline: int
     lsn: int
-    database: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,6 @@ class Slot:
     """`restart`: from where the server keeps its log; `confirmed`: below it no commit is sent again. `status` as
     pg_replication_slots.wal_status, None before PostgreSQL 13; `lost` is beyond use."""
 
-    name: str
     plugin: str
     database: str | None
     active: bool
@@ -145,21 +143,20 @@ class LogConnection:
         return STORED.get(self._encoding)
 
     def identify(self) -> Identity:
-        system, timeline, lsn, database = self._rows("IDENTIFY_SYSTEM")[0]
-        return Identity(str(system), int(timeline), parse_lsn(lsn), str(database))
+        system, timeline, lsn, _ = self._rows("IDENTIFY_SYSTEM")[0]
+        return Identity(str(system), int(timeline), parse_lsn(lsn))
 
     def slot(self, name: str) -> Slot | None:
         with self._faults():
             return self._slot(name)
 
-    def create_slot(self, name: str) -> int:
-        """Its consistent point: what commits from there on is sent. Waits for the transactions that run now, GC-2079
-        where one of them does not end."""
+    def create_slot(self, name: str) -> None:
+        """What commits from its consistent point on is sent. Waits for the transactions that run now, GC-2079 where one
+        of them does not end."""
         self.execute(_WAIT_FOR_WRITERS)
         command = f"CREATE_REPLICATION_SLOT {quoted(name)} LOGICAL {PLUGIN} NOEXPORT_SNAPSHOT"
-        made = self._about_slot(name, command)
+        self._about_slot(name, command)
         self.execute(_WAIT)
-        return parse_lsn(made[0][1])
 
     def drop_slot(self, name: str) -> None:
         """Waits for nobody: GC-2052 where it is in use."""
@@ -318,14 +315,14 @@ class LogConnection:
         with self._faults():
             return self._execute(sql)
 
-    def _about_slot(self, name: str, command: str, *, streams: bool = False) -> list[tuple[Any, ...]]:
+    def _about_slot(self, name: str, command: str, *, streams: bool = False) -> None:
         with self._faults():
             try:
-                if not streams:
-                    return self._execute(command)
-                self._cursor = self._connection.cursor()
-                self._cursor.start_replication_expert(command)
-                return []
+                if streams:
+                    self._cursor = self._connection.cursor()
+                    self._cursor.start_replication_expert(command)
+                else:
+                    self._execute(command)
             except Exception as error:
                 refusal = getattr(error, "pgcode", None)
                 if refusal == _NO_SLOT_FREE:
@@ -356,9 +353,7 @@ class LogConnection:
         for plugin, database, active, restart, confirmed, wal_status in self._execute(
             _SLOT.format(status=status), (name,)
         ):
-            return Slot(
-                name, plugin, database, active, _lsn_or_none(restart), _lsn_or_none(confirmed), wal_status
-            )
+            return Slot(plugin, database, active, _lsn_or_none(restart), _lsn_or_none(confirmed), wal_status)
         return None
 
     @contextlib.contextmanager

@@ -80,8 +80,7 @@ def said(events: Sequence[LogEvent]) -> list[Any]:
         elif isinstance(event, Truncated):
             assert event.transaction.end is None
             oids = [relation.oid for relation in event.relations]
-            place = (event.transaction.xid, event.ordinal)
-            found.append((*place, "truncated", oids, event.cascade, event.restart_identity))
+            found.append((event.transaction.xid, event.ordinal, "truncated", oids))
         else:
             found.append(event)
     return found

@@ -88,7 +88,7 @@ class Log:
         elif kind == "T":
             oids, options = rng.sample(list(self.known), rng.randint(1, len(self.known))), rng.randint(0, 3)
             self.messages.append(encoder.truncate(oids, options))
-            self.says.append((xid, ordinal, "truncated", oids, bool(options & 1), bool(options & 2)))
+            self.says.append((xid, ordinal, "truncated", oids))
         elif kind in "Rr":
             self.relation(oid) if kind == "R" else self.messages.append(encoder.relation(self.known[oid]))
             return ordinal
@@ -98,8 +98,8 @@ class Log:
         return ordinal + 1
 
     def message(self, *, transactional: bool) -> None:
-        message = Message(self.lsn, "归仓", self.rng.randbytes(3), transactional)
-        self.messages.append(encoder.message(message.lsn, message.prefix, message.content, transactional))
+        message = Message("归仓", self.rng.randbytes(3), transactional)
+        self.messages.append(encoder.message(self.lsn, message.prefix, message.content, transactional))
         self.says.append(message)
 
     def transaction(self, changes: int) -> None:
