@@ -15,8 +15,9 @@ from protocol import canonical
 
 from ..spool.records import TableState
 
+FIRST, BACK, COLUMNS_CHANGED, ASKED_FOR = "first", "back", "columns changed", "asked for"
 WAY_CHANGED = "way changed"
-"""Why a snapshot begins: scans and log know nothing of what the other one sent."""
+"""Why a snapshot begins. Of the last: scans and log know nothing of what the other one sent."""
 _PLAIN = ("confirmed", "before", "deleted", "of", "checked", "gone")
 
 

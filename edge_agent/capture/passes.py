@@ -15,7 +15,7 @@ from protocol.errors import Rejected
 from ..orders import Orders
 from ..spool.records import TableState
 from . import snapshot
-from .facts import WAY_CHANGED, Facts, facts_of
+from .facts import ASKED_FOR, BACK, COLUMNS_CHANGED, FIRST, WAY_CHANGED, Facts, facts_of
 from .index import IndexFiles
 from .phases import Phase
 from .polling import Follower, begin_polling
@@ -24,7 +24,6 @@ from .writer import StreamWriter
 
 log = logging.getLogger("edge.capture")
 
-ASKED_FOR = "asked for"
 DAMAGED = "index damaged"
 
 
@@ -51,12 +50,12 @@ def begin(one: Follower, files: IndexFiles, orders: Orders, damaged: bool) -> Pa
 
 def _reason(one: Follower, state: TableState | None) -> str | None:
     if state is None or state.phase == Phase.NEW:
-        return "first"
+        return FIRST
     if state.phase == Phase.GONE:
-        return "back"
+        return BACK
     if facts_of(state).log is not None:
         return WAY_CHANGED
-    return "columns changed" if state.fingerprint != one.schema.fingerprint else None
+    return COLUMNS_CHANGED if state.fingerprint != one.schema.fingerprint else None
 
 
 def _begin_snapshot(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from protocol import canonical
 from protocol.batch import MarkHeader
 from protocol.change import MarkKind
 from protocol.schema import TableSchema
@@ -18,6 +17,7 @@ from protocol.schema import TableSchema
 from ..batching import GroupBuilder
 from ..changes import Changes
 from ..spool.records import TableState
+from .diff import encode_lines
 from .facts import Facts, Progress
 from .phases import Event, Phase, after
 from .writer import StreamWriter
@@ -97,9 +97,7 @@ def whole(
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_BEGIN, progress.id, {"reason": reason}))
     before = group.batches
     group.add(changes)
-    names = [column.name for column in schema.columns]
-    lines = canonical.encode_rows(changes.rows.columns, names, changes.rows.asides)
-    progress = progress.plus(b"", group.batches - before, lines)
+    progress = progress.plus(b"", group.batches - before, encode_lines(schema, changes.rows))
     group.mark(_mark(writer, schema, MarkKind.SNAPSHOT_END, progress.id, _ended(progress)))
     return TableState(schema.table, phase, schema.fingerprint, {})
 

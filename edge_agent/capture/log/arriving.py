@@ -6,26 +6,19 @@ import pyarrow as pa
 
 from protocol import canonical
 from protocol.change import TIME
-from protocol.errors import Rejected
 
 from ...changes import Changes
 from ...sources.log import Logged
-from ..diff import select
+from ..diff import encode_keys, encode_lines, select
 
 
 def changes_of(logged: Logged, secret: bytes, times: list[int]) -> Changes:
     """With keys as they travel (landing.md §1a). Raises Rejected GC-2004 where one has no canonical form."""
     schema, rows = logged.schema, logged.rows
-    key = set(schema.key)
     if schema.key:
-        columns = [rows.columns[i] for i in schema.key_positions]
-        aside = any(entry["column"] in key for entries in rows.asides or () for entry in entries or ())
-        if aside or any(column.null_count for column in columns):
-            raise Rejected("GC-2004", table=str(schema.table))
-        keys = canonical.digests(canonical.encode_rows(columns))
+        keys = canonical.digests(encode_keys(schema, rows))
     else:
-        names = [c.name for c in schema.columns]
-        keys = canonical.digests(canonical.encode_rows(rows.columns, names, rows.asides), secret)
+        keys = canonical.digests(encode_lines(schema, rows), secret)
     old_keys: list[bytes | None] | None = None
     if logged.moved is not None and any(logged.moved):
         old_keys = [keys[i - 1] if moved else None for i, moved in enumerate(logged.moved)]

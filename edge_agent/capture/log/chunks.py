@@ -23,7 +23,7 @@ from ...sources.log import Chunk, LogSource, Snapshot, is_still
 from ...sources.source import PageLimits
 from .. import snapshot
 from ..diff import encode, encode_keys, encode_lines
-from ..facts import WAY_CHANGED, Facts, Followed, Progress
+from ..facts import ASKED_FOR, BACK, FIRST, WAY_CHANGED, Facts, Followed, Progress
 from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
@@ -35,7 +35,6 @@ from .unseen import Unseen
 
 log = logging.getLogger("edge.capture")
 
-ASKED_FOR = "asked for"
 REREAD_KEYS_MAX = 200
 """Rows that are read once more by one statement."""
 WHOLE = PageLimits(1 << 40, 96 << 20)
@@ -151,9 +150,9 @@ class Chunks:
         state = self._tables.state(writer, table)
         wanted = self._orders.wanted(self._slug, table)
         if state is None or state.phase == Phase.NEW:
-            return "first"
+            return FIRST
         if state.phase == Phase.GONE:
-            return "back"
+            return BACK
         if (stale := self._tables.followed(writer, table).stale) != "":
             return stale
         if self._tables.facts(writer, table).log is None:

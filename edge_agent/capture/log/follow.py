@@ -37,7 +37,7 @@ from ...sources.log import (
 from ...spool.records import Scan, TableState
 from .. import snapshot
 from ..diff import select
-from ..facts import WAY_CHANGED, Facts, facts_of
+from ..facts import COLUMNS_CHANGED, WAY_CHANGED, Facts, facts_of
 from ..index import IndexFiles
 from ..phases import Phase
 from ..scan import ScanSettings
@@ -212,7 +212,7 @@ class LogFollower:
         self.chunks.void(table)
         self._waiting.failed(table)
         if fault.code == "GC-2010":
-            self._tables.mark_stale(writer, table, "columns changed")
+            self._tables.mark_stale(writer, table, COLUMNS_CHANGED)
             writer.commit(None, tables=self._tables.changed)
             self._tables.committed()
         else:
@@ -280,7 +280,7 @@ class LogFollower:
         state = self._tables.state(writer, schema.table)
         if state is not None and state.phase != Phase.NEW and state.fingerprint != schema.fingerprint:
             self.chunks.void(schema.table)
-            self._tables.mark_stale(writer, schema.table, "columns changed")
+            self._tables.mark_stale(writer, schema.table, COLUMNS_CHANGED)
 
     def _counted_by_scans(self, writer: StreamWriter, schema: TableSchema) -> bool:
         """Copies of rows that the scans may have sent, of a table whose snapshot by the log is still to come."""
