@@ -19,7 +19,8 @@ PADDING_BYTES = 8
 
 _NUMBER = pa.int64()
 _THREE = pa.scalar(3, _NUMBER)
-_EIGHT, _SIXTEEN, _TWENTY_FOUR = (pa.scalar(1 << bits, _NUMBER) for bits in (8, 16, 24))
+UP_8, UP_16, UP_24 = (pa.scalar(1 << bits, _NUMBER) for bits in (8, 16, 24))
+"""A byte times one of them stands so many bits higher."""
 
 
 class Torn(Exception):
@@ -100,8 +101,8 @@ class Messages(Sequence[bytes]):
 
 def number_at(octets: pa.Array, at: pa.Array) -> pa.Array:
     """The numbers of four bytes, the greatest first, that begin there."""
-    found = pc.multiply(octet_at(octets, at), _TWENTY_FOUR)
-    for place, factor in ((1, _SIXTEEN), (2, _EIGHT)):
+    found = pc.multiply(octet_at(octets, at), UP_24)
+    for place, factor in ((1, UP_16), (2, UP_8)):
         one = octet_at(octets, pc.add(at, pa.scalar(place, _NUMBER)))
         found = pc.add(found, pc.multiply(one, factor))
     return pc.add(found, octet_at(octets, pc.add(at, _THREE)))

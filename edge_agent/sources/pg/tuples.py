@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .messages import Torn, numbers
+from .messages import UP_8, UP_16, UP_24, Torn, numbers
 
 FEW = 500
 """Up to so many tuples the loop is quicker."""
@@ -27,11 +27,9 @@ _NUMBER = pa.int64()
 _HALF = pa.scalar(32, _NUMBER)
 _OF_END = pa.scalar(1 << 32, _NUMBER)
 _TWICE = (1 << 32) + 1
-_TWICE_ONE = _ONE_STEP = pa.scalar(_TWICE, _NUMBER)
-_HEAD_STEP, _TEXT_STEP = (pa.scalar(by * _TWICE, _NUMBER) for by in (2, 5))
+_ONE_STEP, _HEAD_STEP, _TEXT_STEP = (pa.scalar(by * _TWICE, _NUMBER) for by in (1, 2, 5))
 _TWO_BYTES, _FIVE_BYTES = (pa.scalar(size << 32, _NUMBER) for size in (2, 5))
 _NOUGHT = pa.scalar(0, _NUMBER)
-_EIGHT, _SIXTEEN, _TWENTY_FOUR = (pa.scalar(1 << bits, _NUMBER) for bits in (8, 16, 24))
 _NO_INDEX = pa.scalar(None, pa.int32())
 _TEXT, _UNCHANGED = (pa.scalar(ord(kind), pa.uint8()) for kind in "tu")
 _TOO_LONG = 1 << 30
@@ -124,7 +122,7 @@ class _Walk:
         self._count = len(starts)
         self._evens = pa.array(range(0, 2 * self._count, 2), pa.int32())
         self._most = pc.max(limits).as_py() * _TWICE
-        self._at = pc.multiply(starts, _TWICE_ONE)
+        self._at = pc.multiply(starts, _ONE_STEP)
 
     def head(self, columns: int) -> None:
         """The number of columns, which must be this one."""
@@ -164,7 +162,7 @@ class _Walk:
     def _lengths(self, heads: bytes) -> pa.Array:
         """The numbers of four bytes behind the first of each five."""
         lengths = _octets(heads[4::5]).cast(_NUMBER)
-        for place, factor in ((3, _EIGHT), (2, _SIXTEEN), (1, _TWENTY_FOUR)):
+        for place, factor in ((3, UP_8), (2, UP_16), (1, UP_24)):
             octets = heads[place::5]
             if octets.count(0) != self._count:
                 lengths = pc.add(lengths, pc.multiply(_octets(octets).cast(_NUMBER), factor))
@@ -176,7 +174,7 @@ class _Walk:
             raise Torn
         self._step(head)
         start = self._at
-        self._step(pc.multiply(lengths, _TWICE_ONE))
+        self._step(pc.multiply(lengths, _ONE_STEP))
         offsets = pc.add(start, pc.multiply(lengths, _OF_END))
         return self._both(offsets).take(
             self._evens if absent is None else pc.if_else(absent, _NO_INDEX, self._evens)
