@@ -35,6 +35,7 @@ from .grants import Grants
 from .inbox import Inbox
 from .journal.files import FileJournal
 from .keystore import KeyStore, LiveOpener
+from .lags import Lags
 from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
 from .landing.lander import Lander
@@ -96,7 +97,7 @@ class Daemon:
         self._was_completed = safekeeping.restore(ledger, safe, self._journal)
         self._ledger = KeptLedger.of(ledger, safe)
         self._roster = restore(self._ledger, self._journal, SUITES)
-        self._metrics = Metrics()
+        self._metrics = Metrics(Lags(time.monotonic))
         self._credit = Credit(config.credit.budget_bytes)
         grants = Grants(self._ledger, self._roster, signer, SUITE_1)
         self._reception = Reception(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from .lags import Lags
 class Metrics:
     """Counted since the daemon started."""
 
+    lags: Lags
     envelopes_admitted: int = 0
     bytes_admitted: int = 0
     envelopes_repeated: int = 0
@@ -23,7 +23,6 @@ class Metrics:
     """Arrivals for which the inbox had no room: they are sent again."""
     rows_landed: int = 0
     commits: int = 0
-    lags: Lags = field(default_factory=lambda: Lags(time.monotonic))
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def refuse(self, code: str) -> None:

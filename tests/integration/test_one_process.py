@@ -24,6 +24,7 @@ from central_ingest.grants import Grants as CentreGrants
 from central_ingest.inbox import Inbox
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
 from central_ingest.keystore import KeyStore, LiveOpener
+from central_ingest.lags import Lags
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lander import Lander
 from central_ingest.landing.memory import MemoryLake
@@ -76,7 +77,7 @@ class Centre:
         self.ledger = Ledger.open(root / "ledger.sqlite")
         self.journal = MemoryJournal.open(MemoryStore())
         self.lake = MemoryLake()
-        signer, opener, metrics = self.keys.signer(), LiveOpener(self.keys), Metrics()
+        signer, opener, metrics = self.keys.signer(), LiveOpener(self.keys), Metrics(Lags(time.monotonic))
         roster = restore(self.ledger, self.journal, SUITES)
         grants = CentreGrants(self.ledger, roster, signer, SUITE_1)
         reception = Reception(

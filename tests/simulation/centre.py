@@ -27,6 +27,7 @@ from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import HEADER_BYTES
 from central_ingest.journal.journal import Damage, Entry, Journal
 from central_ingest.keystore import KeyStore, LiveOpener
+from central_ingest.lags import Lags
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lander import Lander
 from central_ingest.landing.objects import Objects
@@ -165,7 +166,7 @@ class Centre(Machine):
     # the process
 
     async def main(self) -> None:
-        signer, opener, metrics = self._keys.signer(), LiveOpener(self._keys), Metrics()
+        signer, opener, metrics = self._keys.signer(), LiveOpener(self._keys), Metrics(Lags(loop().time))
         files = FileJournal.open(self.root / "journal", segment_bytes_max=SEGMENT_BYTES_MAX, disk=self.disk)
         journal = self.journal = WatchedJournal(files, self.witness)
         ledger = self.ledger = self.open_ledger()

@@ -9,14 +9,19 @@ from hypothesis import strategies as st
 
 from central_ingest import inbox as module
 from central_ingest.inbox import ARRIVAL_BYTES, TICK_BYTES_MAX, TICK_MESSAGES_MAX, Inbox
+from central_ingest.lags import Lags
 from central_ingest.metrics import Metrics
 from protocol.limits import ENVELOPE_BYTES_MAX, KIB, MIB
 
 Arrivals = list[tuple[str, bytes]]
 
 
+def counters() -> Metrics:
+    return Metrics(Lags(lambda: 0.0))
+
+
 def test_what_came_is_taken_in_the_order_of_its_topic() -> None:
-    inbox = Inbox(1 * MIB, Metrics())
+    inbox = Inbox(1 * MIB, counters())
     for number in range(3):
         inbox.put("a", b"a%d" % number)
     inbox.put("b", b"b0")
@@ -25,7 +30,7 @@ def test_what_came_is_taken_in_the_order_of_its_topic() -> None:
 
 
 def test_whoever_floods_loses_his_newest_and_nobody_else_anything() -> None:
-    metrics = Metrics()
+    metrics = counters()
     inbox = Inbox(100 * KIB, metrics)
     for number in range(1_000):
         inbox.put("flood", b"%04d" % number + b"x" * KIB)
@@ -43,7 +48,7 @@ def test_whoever_floods_loses_his_newest_and_nobody_else_anything() -> None:
 
 
 def test_an_honest_agent_finds_room_when_floods_have_taken_all() -> None:
-    inbox = Inbox(100 * KIB, Metrics())
+    inbox = Inbox(100 * KIB, counters())
     for number in range(400):
         inbox.put(f"flood {number % 4}", b"x" * KIB)
     inbox.put("honest", b"h" * 10 * KIB)
@@ -52,7 +57,7 @@ def test_an_honest_agent_finds_room_when_floods_have_taken_all() -> None:
 
 
 def test_a_million_topics_fill_nothing() -> None:
-    metrics = Metrics()
+    metrics = counters()
     inbox = Inbox(1 * MIB, metrics)
     inbox.put("honest", b"h")
     for number in range(100_000):
@@ -63,7 +68,7 @@ def test_a_million_topics_fill_nothing() -> None:
 
 
 def test_topics_are_bounded_too() -> None:
-    inbox = Inbox(1 << 40, Metrics())
+    inbox = Inbox(1 << 40, counters())
     for number in range(module.TOPICS_MAX + 10):
         inbox.put(str(number), b"")
     assert len(inbox._queues) == module.TOPICS_MAX
@@ -71,7 +76,7 @@ def test_topics_are_bounded_too() -> None:
 
 
 def test_what_no_end_sends_is_refused_at_once() -> None:
-    metrics = Metrics()
+    metrics = counters()
     inbox = Inbox(1 << 40, metrics)
     inbox.put("a", bytes(ENVELOPE_BYTES_MAX))
     inbox.put("a", bytes(ENVELOPE_BYTES_MAX + 1))
@@ -80,7 +85,7 @@ def test_what_no_end_sends_is_refused_at_once() -> None:
 
 
 def test_a_tick_is_bounded_in_bytes_and_turns_go_round() -> None:
-    inbox = Inbox(1 << 40, Metrics())
+    inbox = Inbox(1 << 40, counters())
     for topic in ("a", "b", "c"):
         for _ in range(40):
             inbox.put(topic, bytes(MIB))
@@ -93,7 +98,7 @@ def test_a_tick_is_bounded_in_bytes_and_turns_go_round() -> None:
 
 def test_messages_of_one_topic_are_few_in_a_tick() -> None:
     """Each may cost the ledger hundreds of statements; envelopes behind them keep their order."""
-    inbox = Inbox(1 << 40, Metrics())
+    inbox = Inbox(1 << 40, counters())
     for number in range(20):
         inbox.put("chatty", b"GCMS%d" % number)
     inbox.put("chatty", b"GCEV")
@@ -119,7 +124,7 @@ def test_messages_of_one_topic_are_few_in_a_tick() -> None:
 def test_whatever_comes_each_topic_keeps_its_order_and_the_bound_holds(
     arrivals: list[tuple[str, int, bool] | None], bytes_max: int
 ) -> None:
-    metrics = Metrics()
+    metrics = counters()
     inbox = Inbox(bytes_max, metrics)
     put: dict[str, list[bytes]] = defaultdict(list)
     taken: dict[str, list[bytes]] = defaultdict(list)

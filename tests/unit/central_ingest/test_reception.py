@@ -14,6 +14,7 @@ from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import SOURCES_MAX, Grants
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
+from central_ingest.lags import Lags
 from central_ingest.ledger.broken import break_epoch
 from central_ingest.ledger.ledger import AgentRecord
 from central_ingest.metrics import Metrics
@@ -68,7 +69,7 @@ class Centre:
         self.store.release()
         self.journal = MemoryJournal.open(self.store)
         self.roster = restore(self.ledger, self.journal, SUITES)
-        self.metrics = Metrics()
+        self.metrics = Metrics(Lags(lambda: 0.0))
         self.grants = Grants(self.ledger, self.roster, CENTRE, SUITE_1)
         centre = opener(CENTRE_KEY)
         self.reception = Reception(

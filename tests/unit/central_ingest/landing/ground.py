@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from central_ingest.journal.journal import Journal
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
+from central_ingest.lags import Lags
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.lander import Lander
@@ -101,7 +102,7 @@ class Ground:
         self.lake = FaultyLake()
         self.ledger: Ledger = memory_ledger()
         self.objects = Objects(root)
-        self.metrics = Metrics()
+        self.metrics = Metrics(Lags(lambda: self.clock))
         self.shelves = FullShelves()
         self.quarantine_bytes_max = 1 << 30
         self.clock = 0.0
