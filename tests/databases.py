@@ -31,6 +31,7 @@ PASSWORD = "a pass-word/with: odd@characters"
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0
+UNREAD_SECONDS_MAX = 60.0
 
 _ACCOUNT = "nobody"
 
@@ -207,6 +208,21 @@ class PostgresServer(Database):
 
     def drop_database(self, name: str) -> str:
         return f"DROP DATABASE {self.quoted(name)} WITH (FORCE)"
+
+    def drop_slot(self, slot: str, database: str) -> None:
+        """Once its reader has gone; nothing where there is none."""
+        self.once_unread(slot, f"SELECT pg_drop_replication_slot('{slot}')", database)
+
+    def once_unread(self, slot: str, statement: str, database: str) -> None:
+        """Say this of a slot, as soon as nobody reads it; nothing where there is none."""
+        from psycopg2.errors import ObjectInUse
+
+        end = time.monotonic() + UNREAD_SECONDS_MAX
+        while self.rows(f"SELECT FROM pg_replication_slots WHERE slot_name = '{slot}'"):
+            assert time.monotonic() < end
+            with contextlib.suppress(ObjectInUse):
+                self.run(statement, database=database)
+                return
 
 
 class StandbyServer(PostgresServer):

@@ -139,12 +139,7 @@ class Postgres:
     def close(self) -> None:
         self.pg.close()
         self._writing.close()
-        end = time.monotonic() + PATIENCE_SECONDS
-        query = "SELECT active FROM pg_replication_slots WHERE slot_name = 'contract'"
-        while rows := self._server.rows(query):
-            if not rows[0][0]:
-                self._server.run("SELECT pg_drop_replication_slot('contract')")
-            assert time.monotonic() < end
+        self._server.drop_slot("contract", self._database)
 
 
 @pytest.fixture(params=["memory", "postgres"])

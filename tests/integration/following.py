@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pyarrow as pa
 
 from edge_agent.capture.facts import facts_of
@@ -23,9 +22,9 @@ from protocol import canonical
 from protocol.change import MarkKind, Op
 from protocol.errors import Fault
 from protocol.names import TableName
-from tests.comparing.source import open_source
 from tests.databases import PostgresServer, logical_postgres
 from tests.integration.capturing import Capturing, Opening
+from tests.integration.held import held
 from tests.unit.edge_agent.reading import Change, Mark
 
 PATIENCE_SECONDS = 60.0
@@ -72,11 +71,8 @@ class Hospital:
         return {"his": PostgresSettings(**said)}
 
     def held(self, one: Capturing, table: str) -> Counter[bytes]:
-        name = self.name(table)
-        wires = {column.name: column.wire for column in one.schema("his", name).columns}
-        with closing(open_source(self.server.url(self.database))) as source:
-            batches = list(source.rows((name.database, name.schema, name.name), wires))
-        return Counter(b"".join(row) for batch in batches for row in zip(*batch, strict=True))
+        schema = one.schema("his", self.name(table))
+        return Counter(map(b"".join, held(self.server.url(self.database), schema)))
 
     def found(self) -> None:
         """Tables of every replica identity, a partitioned one, one without a key; rows, and a publication."""
@@ -109,16 +105,11 @@ class Hospital:
 
     def drop_slot(self) -> None:
         """Once its reader has gone."""
-        self.once_unread(f"SELECT pg_drop_replication_slot('{SLOT}')")
+        self.server.drop_slot(SLOT, self.database)
 
     def once_unread(self, statement: str) -> None:
         """Say this of our slot, as soon as nobody reads it; nothing where there is none."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while self.rows(f"SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}'"):
-            assert time.monotonic() < end
-            with suppress(psycopg2.errors.ObjectInUse):
-                self.run(statement)
-                return
+        self.server.once_unread(SLOT, statement, self.database)
 
 
 @contextmanager
@@ -225,6 +216,11 @@ def marks(one: Capturing, table: TableName) -> list[tuple[MarkKind, str | None]]
 def begun(one: Capturing, table: TableName) -> list[str | None]:
     """Why its snapshots began."""
     return [reason for kind, reason in marks(one, table) if kind is MarkKind.SNAPSHOT_BEGIN]
+
+
+def standing(one: Capturing, table: TableName) -> Counter[tuple[Any, ...]]:
+    """Its rows at the centre."""
+    return one.standing("his")[str(table)]
 
 
 def ended(one: Capturing, table: TableName) -> int:

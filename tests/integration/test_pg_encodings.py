@@ -15,7 +15,7 @@ from edge_agent.sources.dialects.postgres import STORED
 from edge_agent.sources.spelt import in_utf8
 from protocol.canonical import aside_cell, encode_rows
 from tests.databases import logical_postgres
-from tests.integration.two_ways import Cells, TwoWays, drop_slot
+from tests.integration.two_ways import SLOT, Cells, TwoWays
 
 NO_TEXT = {"EUC_CN": b"\xfe\xfe", "SQL_ASCII": "张".encode("gbk")}
 """Bytes that are no text there, and that the server lets in. In UTF8 it lets none in."""
@@ -30,7 +30,7 @@ def ways(request: pytest.FixtureRequest) -> Iterator[TwoWays]:
         server.run("CREATE PUBLICATION p FOR ALL TABLES", database=name)
         with closing(TwoWays(server, name)) as one:
             yield one
-        drop_slot(server, name)
+        server.drop_slot(SLOT, name)
     finally:
         server.run(f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -18,7 +18,7 @@ import pytest
 
 from edge_agent.sources.dialects.postgres import SESSION
 from tests.databases import PASSWORD, PostgresServer, logical_postgres
-from tests.integration.two_ways import Cells, TwoWays, drop_slot
+from tests.integration.two_ways import SLOT, Cells, TwoWays
 from tests.servers import require_server
 
 SPELLING = {
@@ -167,7 +167,7 @@ def captured(server: PostgresServer, database: str) -> tuple[list[Cells], list[C
         said = ways.log("t")
     finally:
         ways.close()
-        drop_slot(server, database)
+        server.drop_slot(SLOT, database)
     return chunk, [said[-1].cells], [column.source_type for column in schema.columns]
 
 

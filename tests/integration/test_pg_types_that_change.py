@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from protocol.change import MarkKind
-from tests.integration.capturing import Capturing
 from tests.integration.following import (
     Hospital,
     arrived,
+    begun,
     capturing,
     check,
     hospital_of,
@@ -45,12 +45,6 @@ def hospital() -> Iterator[Hospital]:
         yield one
 
 
-def begun(hospital: Hospital, one: Capturing, table: str = "typed") -> list[str | None]:
-    """Why its snapshots were begun."""
-    said = marks(one, hospital.name(table))
-    return [reason for kind, reason in said if kind is MarkKind.SNAPSHOT_BEGIN]
-
-
 async def test_a_label_that_an_enum_has_won(hospital: Hospital, tmp_path: Path) -> None:
     """No row that stood is another: nothing is read anew."""
     async with capturing(hospital, tmp_path) as one:
@@ -63,7 +57,7 @@ async def test_a_label_that_an_enum_has_won(hospital: Hospital, tmp_path: Path) 
         await one.once("his")
         await arrived(hospital, one, *TYPED)
         check(hospital, one, *TYPED)
-        assert begun(hospital, one) == ["first"]
+        assert begun(one, hospital.name("typed")) == ["first"]
 
 
 ALTERED = [
@@ -80,10 +74,12 @@ async def test_a_type_by_which_old_rows_are_spelt_otherwise(
     async with capturing(hospital, tmp_path) as one:
         await arrived(hospital, one, *TYPED)
         hospital.run(statement, "UPDATE typed SET d = 2 WHERE id = 3")
-        await turns_until(one, lambda: begun(hospital, one) == ["first", "rewritten or altered"])
+        await turns_until(
+            one, lambda: begun(one, hospital.name("typed")) == ["first", "rewritten or altered"]
+        )
         await arrived(hospital, one, *TYPED)
         check(hospital, one, *TYPED)
-        assert begun(hospital, one, "other") == ["first"]
+        assert begun(one, hospital.name("other")) == ["first"]
         assert one.said("his") == {}
 
 
@@ -92,7 +88,7 @@ async def test_a_busy_table_whose_type_gets_another_name_comes_to_its_end(
 ) -> None:
     """The log does not say so: its rows are told under the new name as soon as the snapshot's are."""
     async with capturing(hospital, tmp_path) as one:
-        await turns_until(one, lambda: begun(hospital, one) == ["first"])
+        await turns_until(one, lambda: begun(one, hospital.name("typed")) == ["first"])
         hospital.run("UPDATE typed SET d = 3 WHERE id = 1")
         await turn(one)
         hospital.run("ALTER TYPE mood RENAME TO feeling")
@@ -106,7 +102,7 @@ async def test_a_busy_table_whose_type_gets_another_name_comes_to_its_end(
         check(hospital, one, *TYPED)
         types = [column.source_type for column in one.schema("his", hospital.name("typed")).columns]
         assert types[1:3] == ["public.feeling", "public.feeling[]"]
-        assert len(begun(hospital, one)) <= 2
+        assert len(begun(one, hospital.name("typed"))) <= 2
 
 
 async def test_types_and_tables_that_are_made_while_the_log_is_followed(
@@ -163,6 +159,6 @@ async def test_a_log_that_speaks_of_a_type_that_is_gone(
     async with capturing(hospital, tmp_path, one) as one:
         await arrived(hospital, one, *tables)
         check(hospital, one, *tables)
-        assert begun(hospital, one, "other") == ["first"]
+        assert begun(one, hospital.name("other")) == ["first"]
         missing = {str(hospital.name("typed")): "GC-2002"} if what == "the table" else {}
         assert one.said("his") == missing

@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
 
 from edge_agent.sources.pg.source import PostgresSource
 from edge_agent.sources.reading import Reading
-from protocol.change import MarkKind, Op
+from protocol.change import Op
 from protocol.names import TableName
 from tests.databases import PASSWORD, postgres
 from tests.integration.capturing import Capturing
@@ -28,15 +27,14 @@ from tests.integration.following import (
     Hospital,
     a_hospital,
     arrived,
+    begun,
     capturing,
     check,
-    marks,
+    standing,
     turn,
     turns_until,
 )
 from tests.unit.edge_agent.reading import Change
-
-Copies = Counter[tuple[Any, ...]]
 
 
 @pytest.fixture
@@ -75,10 +73,6 @@ async def tended(one: Capturing) -> dict[str, str]:
     return one.said("his")
 
 
-def standing(one: Capturing, hospital: Hospital, table: str) -> Copies:
-    return Counter(one.standing("his")[str(hospital.name(table))])
-
-
 def stands(one: Capturing, hospital: Hospital, table: str) -> bool:
     """Whether the centre has it as it is."""
     name, cells = hospital.name(table), one.cells("his")
@@ -94,11 +88,6 @@ def without_log(one: Capturing) -> str | None:
     """The code of why."""
     fault = one.runners["his"].report.log
     return None if fault is None else fault.code
-
-
-def begun(one: Capturing, hospital: Hospital, table: str) -> list[str | None]:
-    """Why its snapshots began."""
-    return [why for kind, why in marks(one, hospital.name(table)) if kind is MarkKind.SNAPSHOT_BEGIN]
 
 
 async def test_rule_9_a_table_that_lost_its_identity_leaves_the_publication_at_once(
@@ -182,13 +171,13 @@ async def test_rule_10_a_table_without_a_key_is_rows_read_and_what_their_stateme
                 writer.join()
         await arrived(hospital, one, "keyless")
         check(hospital, one, "keyless")
-        assert begun(one, hospital, "keyless") == ["first", *["asked for"] * 4]
+        assert begun(one, hospital.name("keyless")) == ["first", *["asked for"] * 4]
         assert any(e.op is Op.DELETE for e in one.events("his") if isinstance(e, Change))
         await the_rest_is_told_once(hospital, one)
 
 
 def has_begun(one: Capturing, hospital: Hospital, times: int) -> bool:
-    return len(begun(one, hospital, "keyless")) == times
+    return len(begun(one, hospital.name("keyless"))) == times
 
 
 async def the_rest_is_told_once(hospital: Hospital, one: Capturing) -> None:
@@ -203,7 +192,7 @@ async def the_rest_is_told_once(hospital: Hospital, one: Capturing) -> None:
     changes = changes_of(one, hospital, "keyless")[seen:]
     told = Counter(e.op for e in changes if e.op is not Op.READ)  # a truncated table may be read anew
     assert told == {Op.CREATE: 7, Op.DELETE: 3}
-    assert standing(one, hospital, "keyless") == {(7, "x"): 2, (8, "x"): 2}
+    assert standing(one, hospital.name("keyless")) == {(7, "x"): 2, (8, "x"): 2}
     check(hospital, one, "keyless")
 
 
@@ -244,7 +233,7 @@ async def test_rule_10_a_commit_that_nobody_sees_is_counted_once(hospital: Hospi
             waiting.join()
         await arrived(hospital, one, "keyless")
         check(hospital, one, "keyless")
-        assert standing(one, hospital, "keyless")[5, "new"] == 1
+        assert standing(one, hospital.name("keyless"))[5, "new"] == 1
 
 
 def wait_for_standby(hospital: Hospital, statement: str) -> None:
@@ -255,19 +244,19 @@ async def test_a_table_without_a_key_that_is_scanned_and_then_followed_counts_no
     hospital: Hospital, tmp_path: Path
 ) -> None:
     async with capturing(hospital, tmp_path) as one:
-        await turns_until(one, lambda: begun(one, hospital, "keyless") == ["first"])
+        await turns_until(one, lambda: begun(one, hospital.name("keyless")) == ["first"])
         await turns_until(one, lambda: stands(one, hospital, "keyless"))
         hospital.run("ALTER TABLE keyless REPLICA IDENTITY FULL")
         hospital.run(
             "ALTER PUBLICATION guicang_his ADD TABLE ONLY keyless", "INSERT INTO keyless VALUES(1), (9)"
         )
-        await turns_until(one, lambda: begun(one, hospital, "keyless") == ["first", "way changed"])
+        await turns_until(one, lambda: begun(one, hospital.name("keyless")) == ["first", "way changed"])
         await arrived(hospital, one, "keyless")
         check(hospital, one, "keyless")
         hospital.run(
             "ALTER PUBLICATION guicang_his DROP TABLE ONLY keyless", "INSERT INTO keyless VALUES(1), (9)"
         )
-        await turns_until(one, lambda: len(begun(one, hospital, "keyless")) == 3)
+        await turns_until(one, lambda: len(begun(one, hospital.name("keyless"))) == 3)
         await turns_until(one, lambda: stands(one, hospital, "keyless"))
 
 
@@ -372,7 +361,7 @@ async def test_a_log_that_is_kept_for_too_long_is_given_up(hospital: Hospital, t
         hospital.run("UPDATE visit SET n = 8")
         await arrived(hospital, one)
         check(hospital, one)
-        assert begun(one, hospital, "visit") == ["first", "log lost: slot gone"]
+        assert begun(one, hospital.name("visit")) == ["first", "log lost: slot gone"]
 
 
 async def test_a_server_without_a_free_slot_is_scanned(hospital: Hospital, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import pytest
 from edge_agent.capture.rhythm import Task
 from edge_agent.sources.settings import SqlSettings, TableSettings
 from protocol.names import TableName
-from tests.comparing.source import open_source
 from tests.databases import Database, mariadb, postgres
 from tests.integration.capturing import Capturing
+from tests.integration.held import held
 
 NOW = datetime(2026, 5, 1, 4, 0, tzinfo=UTC)
 """On the agent's clock. In Shanghai it is noon."""
@@ -68,11 +68,8 @@ class Hospital:
 
     def held(self, capturing: Capturing, table: str) -> Counter[bytes]:
         """What the table holds, in canonical form."""
-        name = self.name(table)
-        wires = {column.name: column.wire for column in capturing.schema("his", name).columns}
-        with closing(open_source(self.server.url(self.database))) as source:
-            batches = list(source.rows((name.database, name.schema, name.name), wires))
-        return Counter(b"".join(row) for batch in batches for row in zip(*batch, strict=True))
+        schema = capturing.schema("his", self.name(table))
+        return Counter(map(b"".join, held(self.server.url(self.database), schema)))
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

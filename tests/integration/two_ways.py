@@ -6,14 +6,10 @@ The agent's own source, without an agent around it. What a cell must be is compu
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-import psycopg2
-from sqlalchemy import make_url
 
 from edge_agent.sources.log import Changed, Event, Fence, Logged, Unreadable
 from edge_agent.sources.pg.source import PostgresSource
@@ -22,13 +18,12 @@ from protocol.canonical import encode_rows
 from protocol.change import Op
 from protocol.names import TableName
 from protocol.schema import TableSchema
-from tests.comparing.postgresql import PostgresDatabase
 from tests.databases import PostgresServer
+from tests.integration.held import held
 
 Cells = tuple[bytes, ...]
 GULP_BYTES = 1 << 24
 SLOT = "guicang_two_ways"
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -120,12 +115,8 @@ class TwoWays:
         return []
 
     def held(self, schema: TableSchema) -> list[Cells]:
-        """What stands in the table, in no order, by the comparison's own rules."""
-        wires = {column.name: column.wire for column in schema.columns}
-        name = schema.table
-        with closing(PostgresDatabase(make_url(self.server.url(self.database)))) as source:
-            batches = list(source.rows((name.database, name.schema, name.name), wires))
-        return [row for batch in batches for row in zip(*batch, strict=True)]
+        """What stands in the table."""
+        return held(self.server.url(self.database), schema)
 
 
 def _said(logged: Logged) -> Iterator[Said]:
@@ -148,13 +139,4 @@ def two_ways(server: PostgresServer, *statements: str) -> Iterator[TwoWays]:
             yield ways
         finally:
             ways.close()
-            drop_slot(server, database)
-
-
-def drop_slot(server: PostgresServer, database: str) -> None:
-    """Once its reader has gone."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while server.rows(f"SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}'"):
-        assert time.monotonic() < end
-        with suppress(psycopg2.Error):
-            server.run(f"SELECT pg_drop_replication_slot('{SLOT}')", database=database)
+            server.drop_slot(SLOT, database)
