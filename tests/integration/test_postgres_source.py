@@ -1,18 +1,16 @@
 """PostgreSQL as it is: every type comes out exactly, every key pages, and what goes wrong has its own name.
 
-The reference is built from the server's own `format('%s', …)` of each value, by rules of this file's.
+What every cell must be, `pg_reference` says.
 """
 
 from __future__ import annotations
 
 import contextlib
 import string
-import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -31,148 +29,11 @@ from edge_agent.sources.sql import SqlSource
 from protocol.canonical import encode_rows
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
-from tests.comparing.postgresql import PostgresDatabase
 from tests.databases import PASSWORD, PostgresServer, postgres
+from tests.integration.held import held
+from tests.integration.pg_reference import INTS, PREPARE, TYPES, integer, reference, single
 
 WIDE = PageLimits(1_000_000, 1 << 30)
-EPOCH = datetime(1970, 1, 1)
-
-Cell = Callable[[str], bytes]
-
-
-def _long(tag: int, data: bytes) -> bytes:
-    return bytes([tag]) + struct.pack(">I", len(data)) + data
-
-
-def _aside(text: str, reason: bytes = b"range") -> bytes:
-    return b"\x0d" + _long(5, reason) + _long(6, text.encode())
-
-
-def _integer(text: str) -> bytes:
-    return b"\x02" + struct.pack(">q", int(text))
-
-
-def _text(text: str) -> bytes:
-    return _long(5, text.encode())
-
-
-def _boolean(text: str) -> bytes:
-    return b"\x01" + bytes([text == "t"])
-
-
-def _double(text: str) -> bytes:
-    return b"\x03" + (b"\x7f\xf8" + bytes(6) if text == "NaN" else struct.pack(">d", float(text)))
-
-
-def _single(text: str) -> bytes:
-    if text in ("NaN", "Infinity", "-Infinity"):
-        return _double(text)
-    return b"\x03" + struct.pack(">d", struct.unpack(">f", struct.pack(">f", float(text)))[0])
-
-
-def _decimal(text: str) -> bytes:
-    if text == "NaN":
-        return _aside(text)
-    plain = format(Decimal(text), "f")
-    plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return _long(4, (plain if Decimal(text) else "0").encode())
-
-
-def _bytes(text: str) -> bytes:
-    return _long(6, bytes.fromhex(text.removeprefix("\\x")))
-
-
-def _date(text: str) -> bytes:
-    try:
-        days = (date.fromisoformat(text) - EPOCH.date()).days
-    except ValueError:
-        return _aside(text)
-    return b"\x07" + struct.pack(">i", days)
-
-
-def _moment(tag: int) -> Cell:
-    def cell(text: str) -> bytes:
-        try:
-            moment = datetime.fromisoformat(text.removesuffix("+00") if tag == 9 else text)
-        except ValueError:
-            return _aside(text)
-        return bytes([tag]) + struct.pack(">q", (moment - EPOCH) // timedelta(microseconds=1))
-
-    return cell
-
-
-CHARACTERS = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("张 aAzZß'\"\\%,{}")
-)
-INTS = {bits: st.integers(-(1 << (bits - 1)), (1 << (bits - 1)) - 1).map(str) for bits in (16, 32, 64)}
-DATES = st.dates().map(str) | st.sampled_from(
-    ["infinity", "-infinity", "0044-03-15 BC", "0001-12-31 BC", "10000-01-01", "0001-01-01", "9999-12-31"]
-)
-MOMENTS = st.datetimes().map(str) | st.sampled_from(
-    [
-        "infinity",
-        "-infinity",
-        "0044-03-15 12:00:00.5 BC",
-        "294276-12-31 23:59:59.999999",
-        "1988-04-10 00:30:00",
-    ]
-)
-NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, places=5, min_value=-(10**30)).map(str)
-
-TYPES: dict[str, tuple[Cell, st.SearchStrategy[str]]] = {
-    "smallint": (_integer, INTS[16]),
-    "integer": (_integer, INTS[32]),
-    "bigint": (_integer, INTS[64]),
-    "oid": (_integer, st.integers(0, (1 << 32) - 1).map(str)),
-    "boolean": (_boolean, st.sampled_from(["t", "f"])),
-    "real": (_single, st.floats(width=32).map(str)),
-    "double precision": (_double, st.floats().map(str)),
-    "numeric(10,2)": (
-        _decimal,
-        st.decimals(-(10**8) + 1, 10**8 - 1, places=2).map(str) | st.just("NaN"),
-    ),
-    "numeric(38,38)": (_decimal, st.integers(0, 10**38 - 1).map(lambda n: f"-0.{n:038d}")),
-    "amount": (_decimal, st.sampled_from(["NaN", "99999999.99", "-0.00", "1.50"])),
-    "numeric(50,3)": (_text, NUMBERS | st.just("NaN")),
-    "numeric": (_text, NUMBERS | st.sampled_from(["NaN", "1.000", "-0.0", "1e-400"])),
-    "text": (_text, CHARACTERS),
-    "varchar(200)": (_text, CHARACTERS.map(lambda s: s[:200])),
-    "char(5)": (_text, st.sampled_from(["", "a", "a  ", "张三", "  b"])),
-    "padded": (_text, st.sampled_from(["", "a", "x y"])),
-    '"char"': (_text, st.sampled_from(["", "q"])),
-    "mood": (_text, st.sampled_from(["sad", "ok, then", "好"])),
-    "bytea": (_bytes, st.binary().map(lambda b: "\\x" + b.hex())),
-    "date": (_date, DATES),
-    "timestamp": (_moment(8), MOMENTS),
-    "timestamp(3)": (_moment(8), MOMENTS.filter(lambda s: not s.startswith(("9999-12-31", "294276")))),
-    "timestamptz": (_moment(9), MOMENTS),
-    "time": (_text, st.times().map(str) | st.just("24:00:00")),
-    "timetz": (_text, st.sampled_from(["00:00:00+14", "12:34:56.789-05:30"])),
-    "interval": (_text, st.sampled_from(["1 year 2 mons -3 days", "-178000000 years", "838:59:59.1", "0"])),
-    "uuid": (_text, st.uuids().map(str)),
-    "json": (_text, st.sampled_from(['{"a":  1, "a": 2}', "null", '"张"', "1.0"])),
-    "jsonb": (_text, st.sampled_from(['{"b": 1.00, "a": null}', "[]"])),
-    "xml": (_text, st.sampled_from(["<a>张</a>", "x"])),
-    "integer[]": (_text, st.sampled_from(["{}", "{1,NULL}", "{{1,2},{3,4}}", "[2:3]={7,8}"])),
-    "text[]": (_text, st.sampled_from(['{"a b",NULL,"NULL",""}', "{}", '{"\\"","\\\\"}'])),
-    "int4range": (_text, st.sampled_from(["empty", "[1,5)", "(,)"])),
-    "inet": (_text, st.sampled_from(["10.0.0.1", "10.1.2.3/8", "::1"])),
-    "cidr": (_text, st.just("10.0.0.0/8")),
-    "macaddr": (_text, st.just("08:00:2b:01:02:03")),
-    "bit(3)": (_text, st.sampled_from(["000", "101"])),
-    "varbit": (_text, st.sampled_from(["", "1"])),
-    "money": (_text, st.sampled_from(["-92233720368547758.08", "1234.5"])),
-    "point": (_text, st.just("(1.1,-0)")),
-    "tsvector": (_text, st.just("'a':1 'b'")),
-}
-PREPARE = (
-    "CREATE TYPE mood AS ENUM('sad', 'ok, then', '好')",
-    "CREATE DOMAIN price AS numeric(10,2)",
-    "CREATE DOMAIN amount AS price",
-    "CREATE DOMAIN padded AS char(4)",
-    "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
-    "CREATE EXTENSION citext",
-)
 
 
 @pytest.fixture(scope="module")
@@ -250,26 +111,17 @@ def test_every_type_reads_back_exactly(
         )
         cursor.execute("SET IntervalStyle = postgres; SET extra_float_digits = 3; SET DateStyle = ISO")
         cursor.execute(f"SELECT id::text, {texts} FROM every")
-        expected = Counter(_reference(row) for row in cursor.fetchall())
+        expected = Counter(reference(row) for row in cursor.fetchall())
     connection.close()
     source = SqlSource("his", server.url(database))
     try:
         table = TableName(database, "public", "every")
         found = Counter(_read(source, table, size))
-        wires = {column.name: column.wire for column in source.describe(table).columns}
+        schema = source.describe(table)
     finally:
         source.close()
     assert found == expected
-    comparing = PostgresDatabase(make_url(server.url(database)))
-    name = (database, "public", "every")
-    batches = list(comparing.rows(name, wires))
-    comparing.close()
-    assert Counter(b"".join(row) for batch in batches for row in zip(*batch, strict=True)) == expected
-
-
-def _reference(row: Sequence[str | None]) -> bytes:
-    cells = [_integer, *(cell for cell, _ in TYPES.values())]
-    return b"".join(b"\x00" if v is None else cell(v) for cell, v in zip(cells, row, strict=True))
+    assert Counter(map(b"".join, held(server.url(database), schema))) == expected
 
 
 LETTERS = st.text(string.ascii_letters + " 张'", max_size=3)
@@ -364,7 +216,7 @@ def test_equal_rows_without_a_key_stay_apart(
         "INSERT INTO visit SELECT 16777216 FROM generate_series(1, 12000)",
         "INSERT INTO visit VALUES(16777218), (NULL)",
     )
-    expected = {_single("16777216"): 12_000, _single("16777218"): 1, b"\x00": 1}
+    expected = {single("16777216"): 12_000, single("16777218"): 1, b"\x00": 1}
     assert Counter(_read(source, TableName(database, "public", "visit"))) == expected
 
 
@@ -408,7 +260,7 @@ def test_partitions_are_read_through_their_root(
     assert not infos.keys() & {"measured_low", "measured_high", "seen"}
     assert len(set(_read(source, infos["measured"].name, 7))) == 51
     assert infos["parent"].key == ()
-    assert _read(source, infos["parent"].name) == [_integer("1")] * 2
+    assert _read(source, infos["parent"].name) == [integer("1")] * 2
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
 from tests.databases import MariadbServer, PostgresServer, mariadb, postgres
+from tests.integration.pg_reference import PREPARE
+from tests.integration.pg_reference import TYPES as POSTGRES_TYPES
 from tests.integration.test_mariadb_source import TYPES as MARIADB_TYPES
-from tests.integration.test_postgres_source import PREPARE
-from tests.integration.test_postgres_source import TYPES as POSTGRES_TYPES
 
 ROW_BYTES = 2_000
 MANY = 30_000
