@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from protocol import canonical
 from protocol.change import MarkKind, Op
 from protocol.errors import Rejected
 from protocol.limits import GROUP_BYTES_MAX
@@ -36,7 +35,7 @@ from ...sources.log import (
 )
 from ...spool.records import Scan, TableState
 from .. import snapshot
-from ..diff import select
+from ..diff import encode_keys, select
 from ..facts import COLUMNS_CHANGED, WAY_CHANGED, Facts, facts_of
 from ..index import IndexFiles
 from ..phases import Phase
@@ -322,8 +321,7 @@ class LogFollower:
         moved = [i for i, old in enumerate(changes.old_keys) if old and changes.unchanged[i]]
         if moved:
             facts = self._tables.facts(writer, table)
-            rows = select(changes.rows, moved)
-            keys = canonical.encode_rows([rows.columns[i] for i in changes.schema.key_positions])
+            keys = encode_keys(changes.schema, select(changes.rows, moved))
             followed = self._tables.followed(writer, table)
             followed = replace(followed, reread=(*followed.reread, *keys))
             self._tables.keep(writer, table, replace(facts, log=followed))
