@@ -13,6 +13,7 @@ from .status import size, span
 
 def show(console: Console, facts: list[dict[str, Any]]) -> None:
     """One line a table, never cut: a long name stays whole."""
+    at_once = "新增即时发现，其余下次扫描发现"
     words = {
         "cursor": "发现游标有变化的行，不发现删除 rows whose cursor moved, no deletions",
         "window": "发现窗口内的增、改、删 all changes in the window; 其余靠扫描 scans find the rest",
@@ -22,6 +23,10 @@ def show(console: Console, facts: list[dict[str, Any]]) -> None:
         "diff of the whole": "整表比对 diff of the whole",
         "found at the next scan": "下次扫描发现 found at the next scan",
         "multiset, found at the next scan": "多重集，下次扫描发现 multiset, found at the next scan",
+        "inserts at once, all else at the next scan": f"{at_once} inserts at once, all else at the next scan",
+        "multiset, inserts at once, all else at the next scan": (
+            f"多重集，{at_once} multiset, inserts at once, all else at the next scan"
+        ),
     }
     for one in facts:
         if one["server"]:

@@ -101,6 +101,7 @@ class Health:
             "refused": code,
             "fault": _json(runner.report.fault),
             "log_fault": _json(runner.report.log),
+            "log_waits": runner.report.log_waits,
             "waits_for_hours": runner.report.closed,
             "tables": _tables(tables),
             "followed": _followed(tables)[:FOLLOWED_SHOWN],

@@ -17,7 +17,18 @@ from .sources.pg.libpq import available
 from .sources.pg.needs import Needs, needs
 from .sources.pg.prepared import KINDS, Prepared, Publication
 from .sources.pg.script import Step, choices, missing, script
-from .sources.pg.verdict import MENDS, Mend, Wanted, Why, harms, hindrances, lacking, why_not
+from .sources.pg.verdict import (
+    INSERTS_ONLY,
+    MENDS,
+    Mend,
+    Wanted,
+    Why,
+    harms,
+    hindrances,
+    lacking,
+    tells_inserts,
+    why_not,
+)
 from .sources.settings import PostgresSettings
 from .sources.source import Source, TableInfo
 
@@ -30,9 +41,10 @@ _UNREACHABLE = ("GC-2001", REFUSED)
 _UNREADABLE = "no permission, or row-level security would hide rows"
 
 
-def scanned(key: Sequence[str]) -> str:
-    """The guarantee of a table that is scanned."""
-    return "found at the next scan" if key else "multiset, found at the next scan"
+def scanned(key: Sequence[str], *, told: bool = False) -> str:
+    """The guarantee of a table that is scanned; `told`: its log says when a row is created."""
+    when = "inserts at once, all else at the next scan" if told else "found at the next scan"
+    return when if key else f"multiset, {when}"
 
 
 def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[TableInfo]) -> Readiness:
@@ -40,7 +52,7 @@ def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[
     asked = cast("PostgresSource", source)
     included = {info.name: info.key for info in infos if is_included(settings, info.name)}
     names = settings.publications_of(slug)
-    inserts = f"{names[0]}_inserts" if settings.publications is None else None
+    inserts = settings.inserts_of(slug)
     prepared = asked.prepared([*names, *filter(None, [inserts])])
     if settings.publications is not None:
         found = prepared.publications or {}
@@ -130,10 +142,10 @@ class Readiness:
             "mend": mend and mend.value,
             "once_prepared": EXACT
             if self._would_be_exact(info)
-            else facts["guarantee"] and scanned(info.key),
+            else facts["guarantee"] and self._scanned_once_prepared(info),
         }
         if relation and not (relation.usage and relation.select):
-            log["once_prepared"] = log["once_prepared"] or scanned(info.key)
+            log["once_prepared"] = log["once_prepared"] or self._scanned_once_prepared(info)
         facts = facts | {"key": facts["key"] or list(info.key)}
         if info.name not in self._wanted.tables:
             return facts | {"log": log}
@@ -144,7 +156,17 @@ class Readiness:
         if fault:
             return facts | {"way": None, "guarantee": None, "fault": fault, "log": log}
         exact = why in (None, Why.UNKNOWN) or facts["way"] != "log"
+        if facts["way"] != "log" and not self._hindrances and self._tells_inserts(info):
+            facts["guarantee"] = scanned(info.key, told=True)
         return facts | {"guarantee": facts["guarantee"] if exact else None, "log": log}
+
+    def _tells_inserts(self, info: TableInfo) -> bool:
+        return tells_inserts(self._prepared, self._wanted, info.name)
+
+    def _scanned_once_prepared(self, info: TableInfo) -> str:
+        """The script puts it into the publication of inserts, where that is of any use."""
+        joins = self._wanted.inserts is not None and self._why(info) in INSERTS_ONLY
+        return scanned(info.key, told=joins or self._tells_inserts(info))
 
     def of_source(self) -> dict[str, Any]:
         """The facts of the source as a whole."""

@@ -140,13 +140,22 @@ def _source(source: dict[str, Any], now: int, paint: Any) -> list[str]:
     if source["refused"]:
         lines.append("    " + paint("bad", f"中心拒绝 refused by the centre: {source['refused']}"))
     if fault := source.get("log_fault"):
-        lines.append("    " + paint("warn", "无法跟踪日志，改为扫描：变更在下次扫描时发现"))
-        lines.append("    " + paint("warn", "its log cannot be followed: scans find the changes"))
+        lines += ["    " + paint("warn", line) for line in _NO_LOG[bool(source.get("log_waits"))]]
         lines += _fault(fault, paint)
     for fault in [source["fault"], *source["faults"]]:
         if fault:
             lines += _fault(fault, paint)
     return lines
+
+
+_NO_LOG = {
+    False: [
+        "无法跟踪日志，改为扫描：变更在下次扫描时发现",
+        "its log cannot be followed: scans find the changes",
+    ],
+    True: ["暂时无法读取日志，正在等待，自动重试", "its log cannot be read for now: it is tried again"],
+}
+"""By whether it is waited for."""
 
 
 def _followed(source: dict[str, Any], now: int) -> list[str]:

@@ -52,6 +52,8 @@ class Report:
     fault: Fault | None = None
     log: Fault | None = None
     """Why its log cannot be followed, where its tables are scanned for that."""
+    log_waits: bool = False
+    """Or why it cannot be begun for now: they are not scanned."""
     unmatched: list[Fault] = field(default_factory=list)
     """One for each pattern of `include` that fits nothing."""
     closed: bool = False

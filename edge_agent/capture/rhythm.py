@@ -70,8 +70,13 @@ class Rhythm:
 
     def hint(self, now: float) -> None:
         """Scans are due now, but for those that rest."""
-        scans = [job for job in self._due if job[1] is Task.SCAN]
-        self.hasten([job for job in scans if self._resting.get(job, now) <= now], now)
+        self.hasten([job for job in self._due if job[1] is Task.SCAN and not self.rests(job, now)], now)
+
+    def rests(self, job: Job, now: float) -> bool:
+        return self._resting.get(job, now) > now
+
+    def expects(self, job: Job) -> bool:
+        return job in self._due
 
     @property
     def jobs(self) -> list[Job]:

@@ -26,7 +26,7 @@ from ..batching import Seal
 from ..orders import Orders
 from ..platform import return_memory
 from ..sources.included import is_included
-from ..sources.log import LogSource
+from ..sources.log import GIVEN_UP, LogSource
 from ..sources.settings import FilesSettings, PostgresSettings, SqlSettings
 from ..sources.source import Source
 from ..spool.records import Scan as ScanRecord
@@ -34,7 +34,7 @@ from ..spool.spool import Spool
 from ..timetable import Timetable
 from .index import IndexFiles
 from .lane import Lane
-from .log.work import Keep, LogWork
+from .log.work import TEND_SECONDS, Keep, LogWork
 from .metered import Metered
 from .pacing import Pacing
 from .reports import Report
@@ -52,11 +52,10 @@ BACKFILL_BACKLOG_BYTES = 8 << 20
 BACKFILL_SECONDS = 0.05
 HOURS_SECONDS = 30.0
 """How often a scan that waits for its hours looks at the clock."""
-GIVEN_UP = frozenset({"GC-2059", "GC-2074"})
-"""Codes of a log that was given up for the hospital's disk."""
 LOG_PAUSE_SECONDS = 0.001
 """Where a log is followed its next step waits for it."""
 MEMORY_SECONDS = 10.0
+"""How often memory that nobody uses is given back."""
 NOTED_SECONDS = 1.0
 """While scans follow on one another without a pause, completeness is noted no more often than this."""
 
@@ -117,7 +116,8 @@ class Runner:
         )
         self._rounds = Rounds(slug, settings, spool, files, self.report, self._orders, wall, clock)
         self._log = self._log_work()
-        self._log_rests_until = 0.0
+        self._rests_until = 0.0
+        """Of a source that has a log: nothing but that is read before then."""
         self.source: Source | None = None
         self._metered: Metered | None = None
         self._epoch = 0
@@ -181,6 +181,8 @@ class Runner:
             self._memory_due = 0.0
             await self._return_memory()
             pause = retry_seconds(failures) if failures else self._idle_seconds
+            if self._log is not None:  # which hurts nobody only while it is looked after
+                pause = min(pause, TEND_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):  # wait_for loses a cancellation that meets the event
                     await self._wake.wait()
@@ -223,7 +225,7 @@ class Runner:
     async def turn(self) -> float:
         """At most one step of work; how many seconds nothing is due after it. Raises the source's and the spool's
         faults; those of a table are noted."""
-        if self._log is not None:
+        if self._log is not None and self._log.is_to_be_tended:
             await self._tend(self._log)
         self._stop_if_paused()
         try:
@@ -232,13 +234,14 @@ class Runner:
             if self._round_due is None or self._round_due <= self._clock():
                 await self._round(source)
             scans = self._scans_may_work()
-            job = self._rhythm.next(self._clock(), scans=scans)
             follows = self._log is not None and self._log.follows
-            more = follows and await self._follow_log(wait=job is None, scans=scans)
+            rested = self._clock() >= self._rests_until
+            job = self._rhythm.next(self._clock(), scans=scans) if rested or not follows else None
+            more = follows and await self._follow_log(wait=job is None, snapshots=scans and rested)
             if job is not None:
                 await self._lane.run(self._steps.step, source, job)
-                await asyncio.sleep(self._pacing.rest(job, *source.read_meter()))
-            if not follows:
+                await self._rest(self._pacing.rest(job, *source.read_meter()), follows=follows)
+            if not follows and not (self._log is not None and self._log.waits):
                 self._note_complete()
             return 0.0 if more else self._pause(scans)
         except Fault:
@@ -257,17 +260,24 @@ class Runner:
             if fault.code in GIVEN_UP or self._orders.pause_of(self.slug) is None:
                 raise
 
-    async def _follow_log(self, *, wait: bool, scans: bool) -> bool:
-        """Whether there may be more at once. Chunks rest as scans do; the log itself never waits."""
+    async def _rest(self, seconds: float, *, follows: bool) -> None:
+        """A log does not wait meanwhile."""
+        if follows:
+            self._rests_until = self._clock() + seconds
+        else:
+            await asyncio.sleep(seconds)
+
+    async def _follow_log(self, *, wait: bool, snapshots: bool) -> bool:
+        """Whether there may be more at once."""
         source, log = cast(LogSource, self.source), self._log
         assert log is not None
-        chunks = scans and self._clock() >= self._log_rests_until
         step = partial(
-            log.step, source, wait=wait, snapshots=chunks, floor=self._complete_besides_the_log(log)
+            log.step, source, wait=wait, snapshots=snapshots, floor=self._complete_besides_the_log(log)
         )
         more, seconds = await self._lane.run(step)
         if seconds:
-            self._log_rests_until = self._clock() + self._pacing.rest(log, seconds, 0)
+            await self._rest(self._pacing.rest(log, seconds, 0), follows=True)
+        self._steps.written(log.take_written())
         self.report.last_pass = log.complete or self.report.last_pass
         return more
 
@@ -335,6 +345,8 @@ class Runner:
             included = await self._lane.run(self._log.choose, cast(LogSource, self.source), included)
         self._steps.expect(included)
         self._round_due = self._clock() + self._settings.scan_interval_seconds
+        if self._log is not None:
+            self._round_due = min(self._round_due, self._log.again_at)
 
     def _note_complete(self) -> None:
         """Everything that was committed before the oldest of the tables' last scans began is in the spool: said

@@ -8,7 +8,7 @@ any fault, and goes on from the spool.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -44,16 +44,22 @@ SLOW_REST_FACTOR = 10.0
 SLOW_REST_SECONDS_MAX = 3_600.0
 REJECTED_SECONDS_MAX = 3_600.0
 """A scan that a table's fault ended is tried again after its interval, or after this."""
+WRITTEN_FACTOR = 3.0
+"""A table to which something was written is scanned anew after so many times as long as its last scan took."""
+VISIBLE_SECONDS = 0.1
+"""What a log tells of every statement sees after so long, if nobody waits for a standby."""
 
 
 @dataclass(slots=True)
 class _Scanning:
-    """The scan under way. `started` is 0 where it went on from an earlier process: what that had read is as old."""
+    """The scan under way. `started` is 0 where it went on from an earlier process: what that had read is as old.
+    `begun`: by the clock."""
 
     one: Pass
     scan: Scan | None
     started: int
     token: str | None
+    begun: float
 
 
 @dataclass(slots=True)
@@ -80,6 +86,9 @@ class Steps:
     _schemas: dict[TableName, TableSchema] = field(default_factory=dict)
     _damaged: set[TableName] = field(default_factory=set)
     _scanning: _Scanning | None = None
+    _written: set[TableName] = field(default_factory=set)
+    _rested: dict[TableName, float] = field(default_factory=dict)
+    """When a table may be scanned anew for what is written to it."""
     _followings: dict[Job, Following] = field(default_factory=dict)
     _started: dict[Job, int] = field(default_factory=dict)
 
@@ -107,7 +116,19 @@ class Steps:
         self.rhythm.clear()
         self._tokens.clear()
         self._damaged.clear()
+        self._written.clear()
+        self._rested.clear()
         self.checked.clear()
+
+    def written(self, tables: Collection[TableName]) -> None:
+        """Something was written to these just now: they are scanned before their time, unless that costs too much."""
+        now = self.clock()
+        for name in tables:
+            job = (name, Task.SCAN)
+            if job == self.rhythm.scanning:
+                self._written.add(name)
+            elif self.rhythm.expects(job) and not self.rhythm.rests(job, now):
+                self.rhythm.hasten([job], max(now + VISIBLE_SECONDS, self._rested.get(name, now)))
 
     def asked_for(self) -> list[Job]:
         """What people or faults ask for before its time."""
@@ -203,6 +224,7 @@ class Steps:
             self.rhythm.scanning = job
             self.rhythm.begin(job)
             started = self.wall()
+            self._written.discard(name)
             token = source.token(name)
             if self._is_quiet(job, token):
                 return self._scanned(name, None, started, report)
@@ -234,7 +256,7 @@ class Steps:
         scan: Scan | None = None
         if progress is None or not progress.complete:
             scan = RangeScan(one) if source.way(schema) is Way.RANGES else WholeScan(one)
-        return _Scanning(one, scan, 0 if one.facts.under_way else started, token)
+        return _Scanning(one, scan, 0 if one.facts.under_way else started, token, self.clock())
 
     def _scanned(self, name: TableName, now: _Scanning | None, started: int, report: TableReport) -> float:
         """Everything was read, or (without a pass) nothing had to be. What went on from before is as old as that: a
@@ -243,6 +265,9 @@ class Steps:
         if now is not None:
             passes.end(now.one, started if seconds >= REMEMBERED_SECONDS_MIN else 0)
             report.rows = self.spool.rows_indexed(self.stream, name)
+            rest = WRITTEN_FACTOR * (self.clock() - now.begun)
+            self._rested[name] = self.clock() + rest
+            seconds = min(seconds, max(rest, VISIBLE_SECONDS)) if name in self._written else seconds
         report.phase = Phase.FOLLOW.value
         report.note(Task.SCAN, None)
         self._scanning = self.rhythm.scanning = None

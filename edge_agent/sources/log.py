@@ -130,12 +130,13 @@ class LogLost(Exception):
 class Gulp:
     """`reached`: everything whose commit record begins below this LSN has come by now, and so has everything that was
     committed before `time` (the server's clock, microseconds UTC; 0: not known). `drained`: little
-    more was there, at most of about a second."""
+    more was there, at most of about a second. `written`: tables that the log does not carry, but tells something of."""
 
     events: Sequence[Event]
     reached: int
     time: int
     drained: bool
+    written: frozenset[TableName] = frozenset()
 
 
 ADDED = "+"
@@ -162,6 +163,16 @@ NO_LOG = frozenset(
 )
 """Codes of what keeps a log from being followed until a person changes it: its tables are scanned meanwhile."""
 
+IN_THE_WAY = frozenset(["GC-2052", "GC-2079", "GC-2083"])
+"""Codes of what keeps a log from being begun for a moment, as a rule: a slot or a sender in use, a transaction that has
+written and runs on."""
+
+GIVEN_UP = frozenset(["GC-2059", "GC-2074"])
+"""Codes of a log that was given up for the hospital's disk."""
+
+STILL_ENDANGERED = "GC-2072"
+"""Code of a table that the hospital cannot change, and that we may not take out."""
+
 
 class LogSource(Protocol):
     """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read."""
@@ -179,6 +190,10 @@ class LogSource(Protocol):
         """What has come by now, at most about so much; waits so long for the first of it."""
         ...
 
+    def tells_more(self) -> bool:
+        """Whether the log, followed anew, would tell of more tables than it does as it is followed now."""
+        ...
+
     def confirm(self, lsn: int) -> None:
         """The server may forget every transaction whose commit record begins below `lsn`."""
         ...
@@ -193,7 +208,7 @@ class LogSource(Protocol):
 
     def spare(self) -> dict[TableName, Rejected]:
         """Take out of the log each table that the hospital itself cannot change for standing there: Rejected GC-2071,
-        or GC-2072 where we may not and it still stands there."""
+        or `STILL_ENDANGERED` where we may not and it still stands there."""
         ...
 
     def visible(self) -> Snapshot:

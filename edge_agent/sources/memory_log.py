@@ -73,6 +73,7 @@ class _Table:
     first: dict[Key, Row]
     """What was there before the log began."""
     joined: bool
+    hinted: bool
     rewritten: int = 0
     rows: dict[Key, Row] = field(default_factory=dict)
     """As the newest transaction, committed or not, left them."""
@@ -99,11 +100,18 @@ class MemoryLog:
     # What happens in the database.
 
     def create(
-        self, schema: TableSchema, rows: Sequence[Row] = (), *, large: Sequence[str] = (), joined: bool = True
+        self,
+        schema: TableSchema,
+        rows: Sequence[Row] = (),
+        *,
+        large: Sequence[str] = (),
+        joined: bool = True,
+        hinted: bool = False,
     ) -> None:
-        """With rows that no log tells of. Until it has `joined` none tells of what is written."""
+        """With rows that no log tells of. Until it has `joined` none tells what is written, where it is `hinted` only
+        that something is."""
         first = {self._key(schema, row) or (place,): row for place, row in enumerate(rows)}
-        self._tables[schema.table] = _Table(schema, frozenset(large), first, joined, rows=dict(first))
+        self._tables[schema.table] = _Table(schema, frozenset(large), first, joined, hinted, rows=dict(first))
 
     def join(self, table: TableName) -> None:
         """The log tells of what is written to the table from now on."""
@@ -212,6 +220,7 @@ class MemoryLog:
     def read(self, bytes_max: int, seconds: float) -> Gulp:
         self.before("read")
         events: list[Event] = []
+        written: set[TableName] = set()
         left = self._rows_at_once()
         at, given = self._reading
         while left > 0 and at < len(self._wal):
@@ -222,6 +231,7 @@ class MemoryLog:
             else:
                 count = min(left, len(record.did) - given)
                 events += self._events(record, given, count)
+                written |= self._hinted(record.did[given : given + count])
                 left -= max(1, count)
                 given += count
                 if given == len(record.did):
@@ -229,7 +239,14 @@ class MemoryLog:
         self._reading = (at, given)
         whole = at == len(self._wal)
         reached = self._lsn + 1 if whole else self._wal[at].lsn
-        return Gulp(events, reached, reached, whole)
+        return Gulp(events, reached, reached, whole, frozenset(written))
+
+    def _hinted(self, did: list[Did | TableName]) -> set[TableName]:
+        return {
+            one.table
+            for one in did
+            if isinstance(one, Did) and not one.logged and self._tables[one.table].hinted
+        }
 
     def _events(self, record: _Record, first: int, count: int) -> list[Event]:
         events: list[Event] = []
@@ -304,6 +321,9 @@ class MemoryLog:
     def _bare(schema: TableSchema, key: Key) -> Row:
         values = dict(zip(schema.key, key, strict=True))
         return tuple(values.get(c.name) for c in schema.columns)
+
+    def tells_more(self) -> bool:
+        return False
 
     def confirm(self, lsn: int) -> None:
         assert lsn <= self._lsn + 1

@@ -39,6 +39,7 @@ def open_source(
                 settings.slot_of(slug),
                 settings.publications_of(slug),
                 keys,
+                inserts=settings.inserts_of(slug),
                 statement_seconds_max=settings.statement_seconds_max,
                 timezone=settings.timezone,
                 answer_seconds_max=settings.answer_seconds_max,

@@ -192,6 +192,10 @@ class PostgresSettings(SqlSettings):
     def publications_of(self, slug: str) -> tuple[str, ...]:
         return self.publications or (f"guicang_{slug.replace('-', '_')}",)
 
+    def inserts_of(self, slug: str) -> str | None:
+        """The publication, where there is one, of what is created in tables that may not publish more."""
+        return None if self.publications else f"{self.publications_of(slug)[0]}_inserts"
+
 
 class FileRule(BaseModel):
     """[[sources.<slug>.rules]]: how files are read. The first rule that matches a file counts."""

@@ -32,7 +32,8 @@ Told = tuple[Op, int, int | None, bool, tuple[str, ...]]
 
 
 class Rig(Protocol):
-    """`visit` (id key, n, long), with rows 1 to 3, whose log begins with `source.follow(0, "")`; `other` has none."""
+    """`visit` (id key, n, long), with rows 1 to 3, whose log begins with `source.follow(0, "")`. Of `other`, which has
+    no key, the log tells no change, but that something was written."""
 
     @property
     def source(self) -> LogSource: ...
@@ -53,6 +54,10 @@ class Rig(Protocol):
 
     def rewrite(self) -> None: ...
 
+    def write_other(self) -> None:
+        """A row is created there."""
+        ...
+
 
 class Memory:
     def __init__(self) -> None:
@@ -60,8 +65,8 @@ class Memory:
         self.schema = TableSchema(TableName("his", "public", "visit"), columns, ("id",))
         self.source = self.log = MemoryLog(lambda: 2)
         self.log.create(self.schema, [(i, 0, LONG) for i in (1, 2, 3)], large=["long"])
-        other = TableSchema(TableName("his", "public", "other"), columns, ("id",))
-        self.log.create(other, joined=False)
+        self.other = TableName("his", "public", "other")
+        self.log.create(TableSchema(self.other, columns, ()), joined=False, hinted=True)
 
     def run(self, *statements: tuple[int, Row | None]) -> None:
         xid, did = self.log.begin(), list[Any]()
@@ -87,6 +92,12 @@ class Memory:
     def rewrite(self) -> None:
         self.log.rewrite(self.schema.table)
 
+    def write_other(self) -> None:
+        xid, did = self.log.begin(), list[Any]()
+        self.log.write(did, self.other, (1,), (1, 1, "new"))
+        self.log.commit(xid, did)
+        self.log.show(xid)
+
 
 class Postgres:
     def __init__(self, server: PostgresServer, database: str) -> None:
@@ -94,15 +105,18 @@ class Postgres:
         server.run(
             "CREATE TABLE visit(id bigint PRIMARY KEY, n bigint, long text)",
             "ALTER TABLE visit ALTER COLUMN long SET STORAGE EXTERNAL",
-            "CREATE TABLE other(id bigint PRIMARY KEY, n bigint, long text)",
+            "CREATE TABLE other(id bigint, n bigint, long text)",
             *(f"INSERT INTO visit VALUES({i}, 0, '{LONG}')" for i in (1, 2, 3)),
             "CREATE PUBLICATION contract FOR TABLE ONLY visit",
+            "CREATE PUBLICATION contract_inserts FOR TABLE ONLY other WITH (publish = 'insert')",
             database=database,
         )
         self._writing = server.connect(database)
         self._writing.autocommit = False
         url = server.url(database)
-        self.source = self.pg = PostgresSource("his", lambda: url, lambda _: True, "contract", ["contract"])
+        self.source = self.pg = PostgresSource(
+            "his", lambda: url, lambda _: True, "contract", ["contract"], inserts="contract_inserts"
+        )
         self.schema = self.pg.describe(TableName(database, "public", "visit"))
         self.pg.identities([self.schema.table])
 
@@ -135,6 +149,9 @@ class Postgres:
 
     def rewrite(self) -> None:
         self._server.run("VACUUM FULL visit", database=self._database)
+
+    def write_other(self) -> None:
+        self._server.run("INSERT INTO other VALUES(1, 1, 'new')", database=self._database)
 
     def close(self) -> None:
         self.pg.close()
@@ -180,6 +197,18 @@ def told(some: list[Event]) -> list[Told]:
             for at, op in enumerate(one.ops):
                 found.append((op, ids[at], numbers[at], moved[at], tuple(left_out[at] or ())))
     return found
+
+
+def test_of_a_table_that_it_does_not_carry_it_tells_that_something_was_written(rig: Rig) -> None:
+    rig.source.follow(0, "")
+    rig.run((9, (9, 1, "short")))
+    gulps = until(rig.source, 1)
+    assert not any(gulp.written for gulp in gulps)
+    rig.write_other()
+    rig.run((9, None))
+    gulps = until(rig.source, 1)
+    assert {one.name for gulp in gulps for one in gulp.written} == {"other"}
+    assert told(events(gulps)) == [(Op.DELETE, 9, None, False, ())]
 
 
 def test_every_kind_of_change_comes_in_commit_order(rig: Rig) -> None:
@@ -338,7 +367,7 @@ def test_a_keepalive_from_the_midst_of_a_transaction_makes_nothing_fresh() -> No
             times, committed, came = list[int](), 0, 0
             while not committed:
                 gulp = rig.source.read(200_000, 0.1)
-                rig.pg._asked_at = 0.0  # so that keepalives come at every turn
+                rig.pg._following().asked_at = 0.0  # so that keepalives come at every turn
                 for event in gulp.events:
                     for one in event.transactions if isinstance(event, Changed) else ():
                         came += one.rows

@@ -134,9 +134,6 @@ def test_a_value_of_60_mb_takes_a_known_share_of_memory(tmp_path: Path) -> None:
         "CREATE TABLE big(id int PRIMARY KEY, n int, v text)",
         "CREATE PUBLICATION guicang_his FOR TABLE ONLY big",
     ) as hospital:
-        # While so much is sealed nothing is read of the log, on a busy machine for longer than a second.
-        patient = f"ALTER DATABASE {hospital.server.quoted(hospital.database)} SET wal_sender_timeout = '60s'"
-        hospital.run(patient)
         value = f"repeat(md5('x'), {TEXT_BYTES // 32})"
         command = [sys.executable, "-m", "tests.integration.large_value"]
         place = [str(hospital.server.port), hospital.database, str(tmp_path), value]

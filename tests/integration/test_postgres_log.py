@@ -289,19 +289,25 @@ def test_the_server_forgets_only_what_was_confirmed_and_keeps_a_silent_reader(ho
         assert hospital.confirmed() == end
 
 
-def test_a_reader_that_is_elsewhere_for_long_is_not_given_up(hospital: Hospital) -> None:
-    """The server's patience is a second."""
+@pytest.mark.parametrize("runs_a_statement", [True, False])
+def test_a_reader_that_is_elsewhere_is_given_up_only_where_it_runs_no_statement(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch, runs_a_statement: bool
+) -> None:
+    """The server's patience is a second; for a reader that seems alive it waits when it shuts down."""
+    monkeypatch.setattr(replication, "ALIVE_SECONDS", 0.0)
     reader = f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{hospital.slot}'"
     with hospital.connection() as connection:
         connection.start(hospital.slot, 0, ["p"])
         connection.read(MIB, 0.1)
         before = hospital.rows(reader)
         ((begun,),) = hospital.rows("SELECT clock_timestamp()")
-        with connection.unread():
-            while hospital.rows("SELECT txid_current(), clock_timestamp()")[0][1] < begun + timedelta(
-                seconds=3
-            ):
+        until = begun + timedelta(seconds=3)
+        with connection.elsewhere() if runs_a_statement else contextlib.nullcontext():
+            while hospital.rows("SELECT txid_current(), clock_timestamp()")[0][1] < until:
                 pass
+        if not runs_a_statement:
+            assert hospital.rows(reader) == [(None,)]
+            return
         assert hospital.rows(reader) == before
         hospital.run("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
         hospital.rows("SELECT pg_logical_emit_message(false, 'the end', '')")

@@ -97,6 +97,7 @@ class LogFollower:
         self._reached = 0
         self._drained = False
         self._waiting = Waiting(clock)
+        self._written: frozenset[TableName] = frozenset()
         self._seen_at = self._noted_at = clock()
         self._complete = 0
 
@@ -108,6 +109,11 @@ class LogFollower:
     @property
     def has_begun(self) -> bool:
         return self._begun
+
+    def take_written(self) -> frozenset[TableName]:
+        """As `Gulp.written` of all since the last call."""
+        written, self._written = self._written, frozenset()
+        return written
 
     def position(self) -> Position:
         """As the spool has it."""
@@ -134,6 +140,7 @@ class LogFollower:
         self._see(source)
         gulp = source.read(GULP_BYTES, seconds)
         self._drained = gulp.drained
+        self._written |= gulp.written
         under = _Under(writer, writer.group(), position)
         for event in gulp.events:
             self._take(under, event)

@@ -1,13 +1,15 @@
 """The work of a source that has a log, beside that of its scans: which tables its log carries, one step at a time.
 
 A table whose log cannot be had is left to the scans, and so are all of them where the source has none as it is set up
-now. What a step waits for is the log itself, so that a change is in the spool a moment after it was committed; scans of
-other tables come between two steps. From time to time it is seen to it that the log hurts nobody at the hospital.
+now. Where somebody is in the way of the log it is tried again, while the scans of other tables go on. What a step waits
+for is the log itself, so that a change is in the spool a moment after it was committed; scans of other tables come
+between two steps. From time to time it is seen to it that the log hurts nobody at the hospital.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 
 from ...orders import Orders
-from ...sources.log import NO_LOG, LogSource, is_still
+from ...sources.log import IN_THE_WAY, NO_LOG, STILL_ENDANGERED, LogSource, is_still
 from ..index import IndexFiles
 from ..phases import Phase
 from ..reports import Report, TableReport
@@ -26,8 +28,13 @@ from .follow import LogFollower
 
 WAIT_SECONDS = 0.2
 """How long a step waits for the log where nothing else is to be done."""
+PATIENCE_SECONDS = 600.0
+"""How long whoever is in the way of the log is waited for before its tables are scanned."""
+AGAIN_SECONDS_MAX = 60.0
+"""How often it is tried again meanwhile, at least: each time may hold up everything else for a while."""
 TEND_SECONDS = 10.0
 """How often it is asked how much log the server keeps for us, and whom it harms."""
+_SCANNED = "its tables are scanned"
 log = logging.getLogger("edge.capture")
 
 
@@ -37,6 +44,15 @@ class Keep:
 
     bytes_max: int
     seconds_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class _InTheWay:
+    """What hinders the log's beginning, since when, and when it is tried again (of the clock)."""
+
+    fault: Transient
+    since: float
+    again_at: float
 
 
 class LogWork:
@@ -60,6 +76,7 @@ class LogWork:
         self._clock = clock
         self._tables: dict[TableName, str] = {}
         self._has_log = True
+        self._in_the_way: _InTheWay | None = None
         self._is_ready = False
         self._follower = LogFollower(slug, settings, writer, orders, files, self._reject, clock)
 
@@ -72,9 +89,23 @@ class LogWork:
         return self._follower.complete
 
     @property
+    def waits(self) -> bool:
+        """Whether the log cannot be begun for now, and its tables are not scanned either."""
+        return self._in_the_way is not None and self._has_log
+
+    @property
+    def again_at(self) -> float:
+        """When a round should look whether the log can be begun by now, of the clock."""
+        return self._in_the_way.again_at if self._in_the_way is not None and self._has_log else math.inf
+
+    @property
     def follows(self) -> bool:
         """Whether there is a log to be read: not where none can be had, nor where no table was ever in it."""
-        return self._has_log and (bool(self._tables) or self._follower.has_begun)
+        return self._has_log and not self.waits and (bool(self._tables) or self._follower.has_begun)
+
+    def take_written(self) -> frozenset[TableName]:
+        """Tables that are scanned, and to which the log has told since the last call that something was written."""
+        return self._follower.take_written()
 
     @property
     def is_ready(self) -> bool:
@@ -101,28 +132,53 @@ class LogWork:
 
     def _carried(self, source: LogSource, included: Sequence[TableName]) -> dict[TableName, str]:
         """None where the log cannot be had: then that stands in the report."""
+        carried: dict[TableName, str] = {}
         try:
+            if source.tells_more():
+                self.forget()
             carried = source.identities(included)
             if carried or self._follower.position().origin:
-                self._follower.begin(source)
+                self._begin(source)
         except Transient as fault:
-            if fault.code not in NO_LOG:
+            if fault.code not in NO_LOG | IN_THE_WAY:
                 raise
+            self._has_log = self._may_wait(fault)
             if self._report.log is None or self._report.log.code != fault.code:
-                log.warning("%s: %s: its tables are scanned", self._slug, fault)
-            self._has_log, self._report.log = False, fault
+                log.warning(
+                    "%s: %s: %s", self._slug, fault, "it is waited for" if self._has_log else _SCANNED
+                )
+            self._report.log, self._report.log_waits = fault, self._has_log
             self.forget()
-            return {}
-        self._has_log, self._report.log = True, None
+            return carried if self._has_log else {}
+        self._has_log, self._in_the_way = True, None
+        self._report.log, self._report.log_waits = None, False
         return carried
+
+    def _begin(self, source: LogSource) -> None:
+        """Raises what was in the way the last time where it is not yet time to try again."""
+        if self._in_the_way is not None and self._clock() < self._in_the_way.again_at:
+            raise self._in_the_way.fault
+        self._follower.begin(source)
+
+    def _may_wait(self, fault: Transient) -> bool:
+        """Whether the log's tables wait for it rather than be scanned."""
+        now, before = self._clock(), self._in_the_way
+        if fault.code not in IN_THE_WAY:
+            self._in_the_way = None
+            return False
+        since = now if before is None else before.since
+        if before is None or now >= before.again_at:
+            self._in_the_way = _InTheWay(fault, since, now + min(AGAIN_SECONDS_MAX, max(1.0, now - since)))
+        return now - since < PATIENCE_SECONDS
+
+    @property
+    def is_to_be_tended(self) -> bool:
+        return self._clock() - self._tended_at >= TEND_SECONDS
 
     def tend(self, source: LogSource) -> None:
         """Also while nothing of the log is read (paused, no room in the spool): see that the hospital's disk does not
         fill, and that its own statements do not fail. Raises Transient GC-2059, GC-2074 where the log was given up."""
-        now = self._clock()
-        if now - self._tended_at < TEND_SECONDS:
-            return
-        self._tended_at = now
+        self._tended_at = self._clock()
         try:
             self._sound(source.spare())
             fault = self._too_much(*source.kept())
@@ -138,7 +194,7 @@ class LogWork:
     def _sound(self, alarms: Mapping[TableName, Rejected]) -> None:
         """A danger that has passed is no alarm any more; that a table was taken out stays one."""
         for table, report in self._report.tables.items():
-            if report.alarm is not None and report.alarm.code == "GC-2072" and table not in alarms:
+            if report.alarm is not None and report.alarm.code == STILL_ENDANGERED and table not in alarms:
                 report.alarm = None
         for table, alarm in alarms.items():
             report = self._report.tables.setdefault(table, TableReport())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
+import threading
 from array import array
 from typing import Any
 
@@ -50,13 +51,15 @@ class Memory:
 
 
 class Stream:
-    """`connection` has begun to replicate. One thread at a time; none once it is closed."""
+    """`connection` has begun to replicate. One thread reads; any may `put`. None once it is closed."""
 
     def __init__(self, connection: Any) -> None:
         quick, patient = _libraries()
         self._line, self._get, self._consume = quick.PQgetlineAsync, quick.PQgetCopyData, quick.PQconsumeInput
         self._result, self._field, self._clear = quick.PQgetResult, quick.PQresultErrorField, quick.PQclear
         self._put, self._flush = patient.PQputCopyData, patient.PQflush
+        self._lock = threading.Lock()
+        """libpq knows one thread at a time."""
         self._at = ctypes.c_void_p(connection.pgconn_ptr)
         self._reference = ctypes.byref(ctypes.c_void_p())
 
@@ -64,6 +67,10 @@ class Stream:
         """Put messages that have come behind `end`, until they reach `stop`, and note where each ends. Gives where the
         last ends, and how long one is that begins with another byte than `kind`: it lies behind them, unnoted, and no
         further one is taken; 0 where there is none. Raises Ended."""
+        with self._lock:
+            return self._take(memory, end, stop, kind, ends)
+
+    def _take(self, memory: Memory, end: int, stop: int, kind: int, ends: array[int]) -> tuple[int, int]:
         line, at, length = self._line, self._at, 0
         while end < stop:
             length = line(at, memory.address + end, memory.room - end)
@@ -89,13 +96,15 @@ class Stream:
 
     def consume(self) -> None:
         """Read what the socket has, without waiting. Raises Ended."""
-        if not self._consume(self._at):
-            raise Ended(None)
+        with self._lock:
+            if not self._consume(self._at):
+                raise Ended(None)
 
     def put(self, message: bytes) -> None:
         """Raises Ended."""
-        if self._put(self._at, message, len(message)) <= 0 or self._flush(self._at):
-            raise Ended(None)
+        with self._lock:
+            if self._put(self._at, message, len(message)) <= 0 or self._flush(self._at):
+                raise Ended(None)
 
     def _state(self) -> str | None:
         result = self._result(self._at)

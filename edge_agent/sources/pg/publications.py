@@ -53,16 +53,20 @@ FROM pg_catalog.pg_publication u JOIN pg_catalog.pg_class c ON c.oid = ANY(ARRAY
 ))
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE u.pubname = ANY(%s) AND u.pubinsert AND u.pubupdate AND u.pubdelete AND u.pubtruncate
-    AND (c.relkind <> 'p' OR u.pubviaroot)
+    AND CASE WHEN c.relkind = 'p' THEN u.pubviaroot AND EXISTS (SELECT FROM pg_catalog.pg_index x
+            WHERE x.indrelid = c.oid AND x.indisprimary AND x.indisvalid AND x.indimmediate)
+        ELSE NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) END
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = u.oid AND r.prrelid = c.oid
         AND coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') IS NOT NULL)
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_class l
         WHERE l.oid = ANY(ARRAY(SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t))
             AND (l.relkind = 'f' OR l.relpersistence <> 'p'))
 """  # noqa: S608 (our own text)
-"""Tables that are given by name are taken from the catalogue itself: the function speaks of another moment than the
-rest of the statement, and a table that was just made anew would be in neither. Arrays, for of a function's rows the
-planner expects thousands, and would go through the whole catalogue for each table."""
+"""Not a table with inheritance children, whose rows it shows and whose changes come as theirs; nor a partitioned one
+whose next partition would have no identity. Tables that are given by name are taken from the catalogue itself: the
+function speaks of another moment than the rest of the statement, and a table that was just made anew would be in
+neither. Arrays, for of a function's rows the planner expects thousands, and would go through the whole catalogue for
+each table."""
 
 _ENDANGERED = f"""
 SELECT u.pubname, n.nspname, t.relname, listed.given FROM pg_catalog.pg_publication u

@@ -1,8 +1,10 @@
 """One replication connection to a PostgreSQL primary: slots, and the log from a position on, in gulps.
 
 Reading waits for the first byte, then a few milliseconds more, and takes all that has come by then: many small reads
-cost more than any decoder. The server hears of a position from `confirm` alone; keepalives are answered with the last
-one. One thread at a time; `interrupt` breaks off a wait from any. Faults are Transient: GC-2001 and GC-2040 as of any
+cost more than any decoder. The server hears of a position from `confirm` alone. It gives up a reader that says nothing
+(`wal_sender_timeout`), so a thread of ours says the last position again while whoever reads is elsewhere: as long as a
+statement of ours runs there, else for a few seconds, for a server that shuts down waits for a reader that seems alive.
+One other thread at a time; `interrupt` breaks off a wait from any. Faults are Transient: GC-2001 and GC-2040 as of any
 source, GC-2051 to GC-2058 with a reason of their own. Knows no table and no meaning of a message.
 """
 
@@ -46,7 +48,10 @@ ROOM_BYTES = 1 << 20
 """For the message that exceeds a gulp; one that is longer costs a copy of what was read."""
 
 TELL_SECONDS = 0.3
-"""How often the server hears of a reader that is elsewhere."""
+"""How often the server hears of us at least."""
+
+ALIVE_SECONDS = 5.0
+"""How long after it last read a reader that runs no statement counts as alive."""
 
 LOOK_SECONDS = 0.2
 """How often an idle stream is looked at."""
@@ -128,6 +133,10 @@ class LogConnection:
         self._wal_end = 0
         self._server_time = 0
         self._memory: Memory | None = None
+        self._told_at = self._read_at = 0.0
+        self._elsewhere = False
+        self._over = threading.Event()
+        self._telling = threading.Thread(target=self._tell_until_over, name="log-alive", daemon=True)
         if not available():
             raise Transient("GC-2058", source=source)
         with self._faults():
@@ -182,6 +191,7 @@ class LogConnection:
             self._stream = Stream(self._connection)
         except Unavailable:
             raise Transient("GC-2058", source=self._source) from None
+        self._telling.start()
 
     def read(self, bytes_max: int, seconds: float) -> Gulp:
         """What has come, until it exceeds so many bytes; waits so long for the first of it."""
@@ -208,6 +218,7 @@ class LogConnection:
                     time.sleep(COALESCE_SECONDS)
                 else:
                     break
+        self._read_at = time.monotonic()
         found = Messages.behind_heads(memory.data, ends, _HEAD_BYTES)
         return Gulp(found, self._wal_end, self._server_time)
 
@@ -221,28 +232,30 @@ class LogConnection:
         self._tell(ask=True)
 
     @contextlib.contextmanager
-    def unread(self) -> Iterator[None]:
-        """While whoever reads is elsewhere, however long that takes: the server hears that we are there, for it gives
-        up whoever says nothing (`wal_sender_timeout`)."""
-        over = threading.Event()
-        telling = threading.Thread(target=self._tell_until, args=(over,), name="alive", daemon=True)
-        telling.start()
+    def elsewhere(self) -> Iterator[None]:
+        """While a statement of ours runs, which a server that shuts down ends."""
+        self._elsewhere = True
         try:
             yield
         finally:
-            over.set()
-            telling.join()
+            self._elsewhere, self._read_at = False, time.monotonic()
 
-    def _tell_until(self, over: threading.Event) -> None:
+    def _tell_until_over(self) -> None:
         with contextlib.suppress(Transient):  # whoever reads on meets it
-            while not over.wait(TELL_SECONDS):
-                self._tell()
+            while not self._over.wait(TELL_SECONDS):
+                now = time.monotonic()
+                alive = self._elsewhere or now - self._read_at < ALIVE_SECONDS
+                if alive and now - self._told_at >= TELL_SECONDS:
+                    self._tell()
 
     def interrupt(self) -> None:
         """From any thread: whatever waits fails, and the connection is lost."""
         cut(self._connection)
 
     def close(self) -> None:
+        self._over.set()
+        if self._telling.ident is not None:
+            self._telling.join()
         self._stream = None
         with contextlib.suppress(Exception):
             self._connection.close()
@@ -282,6 +295,7 @@ class LogConnection:
     def _tell(self, *, ask: bool = False) -> None:
         if self._stream is None:
             return
+        self._told_at = time.monotonic()
         now = time.time_ns() // 1_000 - EPOCH_MICROS
         confirmed = self._confirmed
         with self._faults():

@@ -145,9 +145,9 @@ def _about(need: PublicationNeed) -> tuple[str, str]:
         )
     if need.inserts:
         return (
-            "日志无法区分各行的表：只发布新增，不影响其 UPDATE、DELETE。本版本仍靠扫描采集这些表，暂不读取此发布。",
-            "Tables whose rows the log cannot tell apart: only what is created, which hinders no UPDATE or DELETE. "
-            "This version still scans them and does not read this publication yet.",
+            "无法按日志精确采集的表：只发布新增，不影响其 UPDATE、DELETE。日志一有新增，即扫描该表。",
+            "Tables whose log is not exact: only what is created, which hinders no UPDATE or DELETE. "
+            "They are scanned, and at once when the log tells of a new row.",
         )
     if need.drop or need.drop_schemas:
         return (

@@ -57,6 +57,12 @@ WHERE u.pubname = ANY(%s)
 """
 """What publications are, and a table's places in them: what was altered, left or made anew has another xmin or oid."""
 
+READABLE = """
+SELECT u.pubname FROM pg_catalog.pg_publication u CROSS JOIN pg_catalog.pg_replication_slots s
+WHERE u.pubname = %s AND s.slot_name = %s AND age(u.xmin) > age(s.catalog_xmin)
+"""
+"""A publication that stood before anything that its slot will still decode: one that did not stop it."""
+
 COLUMNS = """
 SELECT a.attname, a.atttypid::bigint, a.atttypmod
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -88,9 +94,10 @@ KEPT = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0
     ELSE (pg_catalog.pg_current_wal_lsn() - s.restart_lsn)::bigint END,
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %s AND s.restart_lsn IS NOT NULL
+FROM pg_catalog.pg_replication_slots s
+WHERE s.slot_name = %s AND s.plugin = %s AND s.database = current_database() AND s.restart_lsn IS NOT NULL
 """
-"""Bytes of log that the server keeps for a slot, and what its clock says."""
+"""Bytes of log that the server keeps for a slot of ours, and what its clock says."""
 
 STANDS = """
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,

@@ -61,9 +61,20 @@ class Why(Enum):
 
 
 INSERTS_ONLY = frozenset(
-    [Why.KEY, Why.KEYLESS, Why.ROOT, Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF, Why.LARGE]
+    [
+        Why.GENERATED,
+        Why.KEY,
+        Why.KEYLESS,
+        Why.ROOT,
+        Why.NOTHING,
+        Why.LOST,
+        Why.DEFERRABLE,
+        Why.OTHER,
+        Why.LEAF,
+        Why.LARGE,
+    ]
 )
-"""Tables that may publish what is created, and no more."""
+"""Tables that are scanned, of which it yet helps to hear that a row was created; most may publish no more than that."""
 
 
 class Mend(Enum):
@@ -138,6 +149,15 @@ def _unpublished(prepared: Prepared, wanted: Wanted, relation: Relation) -> Why 
         if member.relation.table == relation.table
     ]
     return None if None in reasons else next(iter(reasons), Why.PUBLICATION)
+
+
+def tells_inserts(prepared: Prepared, wanted: Wanted, table: TableName) -> bool:
+    """Whether the log says at least when a row is created in it."""
+    return any(
+        "insert" in publication.publishes and member.relation.table == table
+        for publication in publications(prepared, wanted.names)
+        for member in publication.members
+    )
 
 
 def _incomplete(publication: Publication, member: Member) -> Why | None:
