@@ -50,8 +50,7 @@ def _show_table(console: Console, one: dict[str, Any], words: dict[str, str]) ->
     key = escape(", ".join(one["key"])) or "无 none"
     if _is_not_prepared(one):
         console.print(f"    主键 key {key}", soft_wrap=True, highlight=False)
-        then = words.get(one["log"]["once_prepared"], "?")
-        console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
+        _show_once_prepared(console, one, words)
     elif one["log"] and one["log"]["select"] is False and not one["included"]:
         console.print(f"    主键 key {key} · 无读取权限 no right to read it", soft_wrap=True, highlight=False)
     elif one["fault"]:
@@ -60,8 +59,7 @@ def _show_table(console: Console, one: dict[str, Any], words: dict[str, str]) ->
         said = [words[one[what]] for what in ("way", "guarantee") if one[what]]
         console.print(" · ".join([f"    主键 key {key}", *said]), soft_wrap=True, highlight=False)
         if one["included"] and one["log"] and one["log"]["once_prepared"] != one["guarantee"]:
-            then = words.get(one["log"]["once_prepared"], "?")
-            console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
+            _show_once_prepared(console, one, words)
     if one["log"] and one["included"]:
         show_table(console, one)
     if one["cost"]:
@@ -70,6 +68,11 @@ def _show_table(console: Console, one: dict[str, Any], words: dict[str, str]) ->
         text = f"    {follow['way']} {escape(follow['column'])} · {words[follow['way']]}"
         fault = f"[red]{escape(follow['fault'])}[/red]" if follow["fault"] else ""
         console.print(f"{text} {fault}".rstrip(), soft_wrap=True, highlight=False)
+
+
+def _show_once_prepared(console: Console, one: dict[str, Any], words: dict[str, str]) -> None:
+    then = words.get(one["log"]["once_prepared"], "?")
+    console.print(f"    就绪后 once prepared：{then}", soft_wrap=True, highlight=False)
 
 
 def _show_cost(console: Console, cost: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What `edge-agent check` prints of a server whose log is followed, and of what the log tells of each table.
+"""What `edge-agent check` prints of a PostgreSQL server whose log is to be followed, and of each table of it.
 
 In Chinese and English, one language a line where it says a sentence: a narrow screen tears none.
 """
@@ -41,7 +41,7 @@ WHYS = {
 }
 """By what `check --json` calls `why_not`."""
 
-MENDS = {
+REMEDIES = {
     "the DBA's script": ("DBA 执行脚本后即可", "The DBA's script mends it."),
     "another replica identity": (
         "须更改其复制标识，语句与代价见脚本末尾",
@@ -54,6 +54,7 @@ MENDS = {
     "a newer server": ("须升级服务器", "A newer server would mend it."),
     None: ("授权无法改变这一点", "No right that is granted changes that."),
 }
+"""By what `check --json` calls `mend`."""
 
 
 def show_server(console: Console, source: str, facts: dict[str, Any]) -> None:
@@ -68,7 +69,7 @@ def show_server(console: Console, source: str, facts: dict[str, Any]) -> None:
         f"复制槽 slot {facts['slot']['name']} · {_slot(facts['slot'])}",
         f"pg_wal {_size(facts['pg_wal_bytes'])}"
         + ("（需要 it takes pg_monitor）" if facts["pg_wal_bytes"] is None else ""),
-        "磁盘剩余 free disk 未知，请向 DBA 了解 unknown, ask the DBA",
+        "磁盘剩余请 DBA 查看，SQL 无法查询 free disk: the DBA must look, SQL cannot ask",
         *_limits(facts),
         *(line for one in facts["publications"] for line in _publication(one)),
     ):
@@ -172,7 +173,7 @@ def show_table(console: Console, one: dict[str, Any]) -> None:
         _line(console, "    [yellow]能否按日志精确采集：未知。[/yellow]")
         _line(console, "    [yellow]Whether its log is exact is unknown.[/yellow]")
     elif log["why_not"]:
-        zh, en = MENDS[log["mend"]]
+        zh, en = REMEDIES[log["mend"]]
         _sentences(console, f"未能按日志精确采集：{WHYS[log['why_not']]}。", f"{zh}。")
         _sentences(console, f"Not exact by its log: {log['why_not']}.", f" {en}")
 

@@ -23,7 +23,7 @@ from .sources.source import Source, TableInfo, Way
 def check(
     slug: str, settings: SourceSettings, source: Source, clock: Callable[[], float] = time.monotonic
 ) -> list[dict[str, Any]]:
-    """The facts of `check --json`: of a source that has a log one of its own, whose `table` is None; one a table; one
+    """The facts of `check --json`: of a PostgreSQL source one of its server, whose `table` is None; one a table; one
     for each pattern of `include` that fits none. Some rows of the tables that are included are read, of others none."""
     infos = source.inventory()
     log = look(slug, settings, source, infos) if isinstance(settings, PostgresSettings) else None

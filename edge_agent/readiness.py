@@ -1,5 +1,6 @@
-"""What `edge-agent check` finds of a source that has a log: how its server is prepared for it, what is missing, and per
-table what its log can tell. It asks and changes nothing; the DBA's script is made of the same facts.
+"""What `edge-agent check` finds of a PostgreSQL source whose log is to be followed: how its server is prepared for it,
+what is missing, and per table what its log can tell. It asks and changes nothing; the DBA's script is made of the same
+facts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from protocol.names import TableName
 
 from .sources.dialects.dialect import REFUSED
 from .sources.included import is_included
-from .sources.log import NO_LOG
 from .sources.pg.libpq import available
 from .sources.pg.needs import Needs, needs
 from .sources.pg.prepared import KINDS, Prepared, Publication
@@ -114,7 +114,7 @@ class Readiness:
 
     def is_left_to_its_log(self, info: TableInfo) -> bool:
         """Its tables are scanned while the log cannot be followed at all."""
-        return info.name in self._carried and not any(one.code in NO_LOG for one in self._hindrances)
+        return info.name in self._carried and not self._hindrances
 
     def _would_be_exact(self, info: TableInfo) -> bool:
         """Once the DBA's script has run."""
@@ -179,8 +179,6 @@ class Readiness:
             "wal_level": server.wal_level,
             "account": {
                 "name": account.name,
-                "login": True,
-                "connect": True,
                 "superuser": account.superuser,
                 "replication": account.may_replicate,
             },
@@ -196,7 +194,6 @@ class Readiness:
             "wal_keep_bytes_max": self._wanted.keep_bytes_max,
             "max_slot_wal_keep_bytes": server.keep_bytes_max,
             "pg_wal_bytes": server.wal_bytes,
-            "free_disk_bytes": None,
             "publications": [self._publication(name) for name in self._wanted.names],
             "hindrances": [fault.as_json() for fault in self._hindrances],
             "harms": [fault.as_json() for fault in harms(self._prepared, self._wanted)],

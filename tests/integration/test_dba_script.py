@@ -536,7 +536,7 @@ def test_a_person_sees_what_is_missing_and_what_harms_and_gets_the_sql_alone(
         "就绪后 once prepared：每个变更，按提交顺序 each change, in commit order",
         "没有读取权限（SELECT）",
         "Not exact by its log: it is in no publication. The DBA's script mends it.",
-        "磁盘剩余 free disk 未知，请向 DBA 了解 unknown, ask the DBA",
+        "磁盘剩余请 DBA 查看，SQL 无法查询 free disk: the DBA must look, SQL cannot ask",
         f"edge-agent check {hospital.slug} --sql > guicang.sql",
     ):
         assert said in out, said

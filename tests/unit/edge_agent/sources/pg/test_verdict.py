@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.checked_log import MENDS as MENDED
-from edge_agent.checked_log import WHYS
+from edge_agent.checked_log import REMEDIES, WHYS
 from edge_agent.sources.log import NO_LOG
 from edge_agent.sources.pg.needs import Choices, IdentityChoice, needs
 from edge_agent.sources.pg.prepared import (
@@ -224,7 +223,7 @@ def test_another_identity_is_a_choice_for_each_place_that_needs_it() -> None:
 
 def test_each_reason_has_its_sentence_and_each_remedy_its_own() -> None:
     assert set(WHYS) == {why.value for why in Why}
-    assert set(MENDED) == {mend.value for mend in Mend} | {None}
+    assert set(REMEDIES) == {mend.value for mend in Mend} | {None}
 
 
 def test_what_was_not_seen_is_not_called_complete() -> None:
