@@ -111,9 +111,9 @@ def _login(needs: Needs, role: str) -> Iterator[Step]:
         (f"CREATE ROLE {role} LOGIN REPLICATION;",),
     )
     yield Step(
-        rf"请另行设置口令，勿存入文件：psql 中用 \password {_said(role)}，或：",
-        rf"Set its password apart from this file: in psql by \password {_said(role)}, or by:",
-        (f"ALTER ROLE {role} PASSWORD '……';",),
+        "请另行设置口令，勿存入文件：psql 中用前一句，其他客户端用后一句。",
+        "Set its password apart from this file: in psql by the first of these, in any other client by the second.",
+        (rf"\password {role}", f"ALTER ROLE {role} PASSWORD '……';"),
         optional=True,
     )
     yield Step(
@@ -130,7 +130,10 @@ def _publication(need: PublicationNeed, role: str) -> Step:
     if len(statements) > 1:
         statements = ["BEGIN;", *statements, "COMMIT;"]
     zh, en = _about(need)
-    if need.give:
+    if need.give and need.inserts:
+        zh += "归采集账号所有，一旦它妨碍某张表，可将该表移出；此外不会更改。"
+        en += " The account owns it so that it may take a table out should it ever hinder one, and for nothing else."
+    elif need.give:
         zh += "归采集账号所有，以便将失去复制标识的表移出；此外不会更改。"
         en += " The account owns it so that it may take out a table that lost its identity, and for nothing else."
     return Step(zh, en, tuple(statements))
