@@ -43,6 +43,10 @@ WHYS = {
 
 REMEDIES = {
     "the DBA's script": ("DBA 执行脚本后即可", "The DBA's script mends it."),
+    "a choice in the DBA's script": (
+        "须更改可能另有订阅者的发布，语句见脚本末尾",
+        "A change of a publication that others may read would mend it: see the end of the script.",
+    ),
     "another replica identity": (
         "须更改其复制标识，语句与代价见脚本末尾",
         "Another replica identity would mend it: see the end of the script.",

@@ -15,10 +15,10 @@ from .sources.dialects.dialect import REFUSED
 from .sources.included import is_included
 from .sources.pg.libpq import available
 from .sources.pg.needs import Needs, needs
-from .sources.pg.prepared import KINDS, Prepared, Publication
+from .sources.pg.prepared import KINDS, Prepared, Publication, Relation
+from .sources.pg.prospect import once_prepared
 from .sources.pg.script import Step, choices, missing, script
 from .sources.pg.verdict import (
-    INSERTS_ONLY,
     MENDS,
     Mend,
     Wanted,
@@ -51,8 +51,8 @@ def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[
     """`infos`: the source's inventory. Faults as of a Source."""
     asked = cast("PostgresSource", source)
     included = {info.name: info.key for info in infos if is_included(settings, info.name)}
-    names = settings.publications_of(slug)
-    inserts = settings.inserts_of(slug)
+    names, inserts = settings.publications_of(slug), settings.inserts_of(slug)
+    default = settings.model_copy(update={"publications": None})
     prepared = asked.prepared([*names, *filter(None, [inserts])])
     if settings.publications is not None:
         found = prepared.publications or {}
@@ -64,6 +64,7 @@ def look(slug: str, settings: PostgresSettings, source: Source, infos: Sequence[
         inserts,
         included,
         settings.wal_keep_bytes_max,
+        frozenset([*default.publications_of(slug), *filter(None, [default.inserts_of(slug)])]),
     )
     return Readiness(wanted, prepared, _carried(asked, list(included)), available())
 
@@ -102,6 +103,7 @@ class Readiness:
         self._carried = frozenset(carried)
         self._hindrances = hindrances(prepared, wanted, libpq)
         self._needs = needs(prepared, wanted)
+        self._then = once_prepared(prepared, self._needs)
 
     @property
     def script(self) -> str:
@@ -116,11 +118,6 @@ class Readiness:
         """Its tables are scanned while the log cannot be followed at all."""
         return info.name in self._carried and not self._hindrances
 
-    def _would_be_exact(self, info: TableInfo) -> bool:
-        """Once the DBA's script has run."""
-        why = self._why(info)
-        return why is None or MENDS.get(why) is Mend.SCRIPT
-
     def _why(self, info: TableInfo) -> Why | None:
         why = why_not(self._prepared, self._wanted, info.name, info.key)
         if info.name in self._carried:
@@ -132,41 +129,51 @@ class Readiness:
         """The facts of a table, with those of its log; it is captured in no way where it may not be read."""
         relation = (self._prepared.relations or {}).get(info.name)
         why = self._why(info)
-        mend = None if why is None else MENDS.get(why)
-        log = {
+        unread = relation is not None and not (relation.usage and relation.select)
+        log = self._of_its_log(info, relation, why, can_be_scanned=unread or bool(facts["guarantee"]))
+        facts = facts | {"key": facts["key"] or list(info.key), "log": log}
+        if info.name not in self._wanted.tables:
+            return facts
+        fault = facts["fault"]
+        if relation and (relation.row_security or unread):
+            refused = Rejected("GC-2003", table=str(info.name), reason=_UNREADABLE)
+            fault = fault or f"{refused.code} {refused.what}"
+        if fault:
+            return facts | {"way": None, "guarantee": None, "fault": fault}
+        if facts["way"] == "log":
+            return facts | {"guarantee": EXACT if why in (None, Why.UNKNOWN) else None}
+        followed = bool(self._carried) and not self._hindrances
+        told = followed and tells_inserts(self._prepared, self._wanted, info.name)
+        return facts | {"guarantee": scanned(info.key, told=True) if told else facts["guarantee"]}
+
+    def _of_its_log(
+        self, info: TableInfo, relation: Relation | None, why: Why | None, *, can_be_scanned: bool
+    ) -> dict[str, Any]:
+        mend = None if why is None else self._mend(info, why)
+        promised = EXACT if why is None or mend is Mend.SCRIPT else None
+        if promised is None and can_be_scanned:
+            promised = scanned(info.key, told=self._will_tell_inserts(info))
+        return {
             "replica_identity": relation and _IDENTITIES.get(relation.identity.kind),
             "identity_columns": sorted(relation.identity.columns) if relation else [],
             "select": relation and relation.usage and relation.select,
             "row_security": relation and relation.row_security,
             "why_not": why and why.value,
             "mend": mend and mend.value,
-            "once_prepared": EXACT
-            if self._would_be_exact(info)
-            else facts["guarantee"] and self._scanned_once_prepared(info),
+            "once_prepared": promised,
         }
-        if relation and not (relation.usage and relation.select):
-            log["once_prepared"] = log["once_prepared"] or self._scanned_once_prepared(info)
-        facts = facts | {"key": facts["key"] or list(info.key)}
-        if info.name not in self._wanted.tables:
-            return facts | {"log": log}
-        fault = facts["fault"]
-        if relation and (relation.row_security or not (relation.usage and relation.select)):
-            unread = Rejected("GC-2003", table=str(info.name), reason=_UNREADABLE)
-            fault = fault or f"{unread.code} {unread.what}"
-        if fault:
-            return facts | {"way": None, "guarantee": None, "fault": fault, "log": log}
-        exact = why in (None, Why.UNKNOWN) or facts["way"] != "log"
-        if facts["way"] != "log" and not self._hindrances and self._tells_inserts(info):
-            facts["guarantee"] = scanned(info.key, told=True)
-        return facts | {"guarantee": facts["guarantee"] if exact else None, "log": log}
 
-    def _tells_inserts(self, info: TableInfo) -> bool:
-        return tells_inserts(self._prepared, self._wanted, info.name)
+    def _mend(self, info: TableInfo, why: Why) -> Mend | None:
+        """Of a table that is not included: as if it were."""
+        mend = MENDS.get(why)
+        if mend is Mend.SCRIPT and info.name in self._wanted.tables:
+            return Mend.CHOICE if why_not(self._then, self._wanted, info.name, info.key) else mend
+        return mend
 
-    def _scanned_once_prepared(self, info: TableInfo) -> str:
-        """The script puts it into the publication of inserts, where that is of any use."""
-        joins = self._wanted.inserts is not None and self._why(info) in INSERTS_ONLY
-        return scanned(info.key, told=joins or self._tells_inserts(info))
+    def _will_tell_inserts(self, info: TableInfo) -> bool:
+        """A log that carries no table whole is not followed."""
+        exact = any(why_not(self._then, self._wanted, *one) is None for one in self._wanted.tables.items())
+        return (exact or bool(self._carried)) and tells_inserts(self._then, self._wanted, info.name)
 
     def of_source(self) -> dict[str, Any]:
         """The facts of the source as a whole."""

@@ -25,7 +25,7 @@ from rich.console import Console
 from edge_agent import commands
 from edge_agent.capture.phases import Phase
 from edge_agent.checking import check
-from edge_agent.readiness import EXACT, script_of
+from edge_agent.readiness import EXACT, scanned, script_of
 from edge_agent.sources.pg.naming import qualified, quoted
 from edge_agent.sources.registry import open_source
 from edge_agent.sources.settings import PostgresSettings, TableSettings
@@ -98,6 +98,9 @@ class Hospital:
         self.slug = f"his-{number}"
         self.role = f'采集 "Role" o\'{number}'
         self.slot = f"guicang_his_{number}"
+        self.publications: tuple[str, ...] | None = None
+        self.seen: tuple[str, ...] = ("visit",)
+        """What a person lets be captured who runs the command."""
         self.run(*TABLES)
 
     def run(self, *statements: str) -> None:
@@ -122,6 +125,7 @@ class Hospital:
             include=("*",),
             exclude=exclude,
             tables=tables,
+            publications=self.publications,
             scan_interval_seconds=0.2,
             duty_share_max=1.0,
         )
@@ -244,9 +248,7 @@ def half(hospital: Hospital) -> None:
 def careless(hospital: Hospital) -> None:
     """Every table, and with the parent its child."""
     bare(hospital)
-    names = ", ".join(
-        qualified(hospital.name(table)) for table in (*BY_LOG, *INSERTS, "mixed", "parent")
-    )
+    names = ", ".join(qualified(hospital.name(table)) for table in (*BY_LOG, *INSERTS, "mixed", "parent"))
     hospital.run(
         f"CREATE PUBLICATION {hospital.slot} FOR TABLE {names}",
         f"CREATE PUBLICATION {hospital.slot}_inserts FOR TABLE keyless",
@@ -366,6 +368,12 @@ def test_what_is_said_of_each_table(hospital: Hospital) -> None:
         "mixed": ("it, or a partition of it, is unlogged", None),
         "parent": ("it has inheritance children", None),
         "doubled": ("it has a generated column", None),
+    }
+    found = {table: one["guarantee"] for table, one in tables.items() if one["included"]}
+    keyless = ("keyless", "rootless", "parent")
+    assert found == dict.fromkeys(BY_LOG, EXACT) | {
+        table: scanned(() if table in keyless else ("id",), told=table in INSERTS)
+        for table in (*INSERTS, *BY_SCANS)
     }
     promised = {table: one["log"]["once_prepared"] for table, one in before.items() if one["included"]}
     assert promised == {table: one["guarantee"] for table, one in tables.items() if one["included"]}
@@ -499,14 +507,16 @@ def ran(
 ) -> Ran:
     """`edge-agent check`, as a person runs it: exit code, stdout, stderr."""
     config = tmp_path / "agent.toml"
-    include = json.dumps(str(hospital.name("visit")))
-    config.write_text(
-        f"config_version = 1\n[agent]\nstate_dir = {json.dumps(str(tmp_path))}\n[sources.{hospital.slug}]\n"
-        f'kind = "postgres"\nurl_env = "HIS_URL"\ninclude = [{include}]\n',
-        "utf-8",
-    )
+
+    def configure() -> str:
+        include = json.dumps([str(hospital.name(table)) for table in hospital.seen])
+        return (
+            f"config_version = 1\n[agent]\nstate_dir = {json.dumps(str(tmp_path))}\n[sources.{hospital.slug}]\n"
+            f'kind = "postgres"\nurl_env = "HIS_URL"\ninclude = {include}\n'
+        )
 
     def run(*arguments: str) -> tuple[int, str, str]:
+        config.write_text(configure(), "utf-8")
         monkeypatch.setattr(sys, "argv", ["edge-agent", "check", *arguments, "--config", str(config)])
         monkeypatch.setattr(commands, "console", Console(width=80))
         monkeypatch.setattr(commands, "errors", Console(stderr=True, width=80))
@@ -554,6 +564,65 @@ def test_a_person_sees_what_is_missing_and_what_harms_and_gets_the_sql_alone(
     assert out == hospital.script_for(hospital.name("visit"))
     code, out, _ = ran("--json")
     assert (code, json.loads(out)[0]["server"]["missing"] != []) == (0, True)
+
+
+def test_a_person_sees_of_which_tables_the_inserts_are_found_at_once(hospital: Hospital, ran: Ran) -> None:
+    hospital.seen = ("visit", "keyless", "doubled")
+    bare(hospital)
+    hospital.run_script()
+    once = "新增即时发现，其余下次扫描发现 inserts at once, all else at the next scan"
+    multiset = "多重集，新增即时发现，其余下次扫描发现 multiset, inserts at once, all else at the next scan"
+    wanted = {"keyless": multiset, "doubled": once}
+
+    def shown() -> dict[str, str]:
+        """The last words on each table's second line, and what follows on the third."""
+        lines = [line.rstrip() for line in ran(hospital.slug)[1].splitlines()]
+        at = {
+            table: next(i for i, line in enumerate(lines) if str(hospital.name(table)) in line)
+            for table in wanted
+        }
+        return {table: lines[i + 1].split(" · ")[-1] for table, i in at.items()}
+
+    assert shown() == wanted
+    hospital.run(f"ALTER ROLE {quoted(hospital.role)} NOREPLICATION")
+    assert shown() == {
+        "keyless": "多重集，下次扫描发现 multiset, found at the next scan",
+        "doubled": "下次扫描发现 found at the next scan",
+    }
+    out = ran(hospital.slug)[1]
+    for text in wanted.values():
+        assert f"就绪后 once prepared：{text}" in out
+
+
+def test_a_publication_that_others_read_is_changed_for_them_by_their_choice_alone(hospital: Hospital) -> None:
+    """Of it the script asks no more than that tables join."""
+    name = f"read_by_others_{hospital.slug[4:]}"
+    hospital.publications = (name,)
+    hospital.login()
+    hospital.run(
+        f"CREATE PUBLICATION {name} FOR TABLE ONLY visit WHERE (id < 5), ONLY keyless WITH (publish = 'insert, update')"
+    )
+    listed = f"SELECT tablename, rowfilter FROM pg_publication_tables WHERE pubname = '{name}'"
+    options = (
+        f"SELECT pubowner, pubupdate, pubdelete, pubviaroot FROM pg_publication WHERE pubname = '{name}'"
+    )
+    before, stood = hospital.rows(listed), hospital.rows(options)
+    hospital.run_script()
+    assert hospital.rows(options) == stood
+    joined = {table for table, _ in hospital.rows(listed)} - {"visit", "keyless"}
+    assert joined == {*BY_LOG} - {"visit", "parted", "full_root"} | {"parted_00", "parted_1", "full_root_0"}
+    assert set(before) <= set(hospital.rows(listed))
+    server, tables = hospital.check()
+    assert (server["missing"], [fault["code"] for fault in server["harms"]]) == ([], ["GC-2080"])
+    assert {tables[table]["log"]["mend"] for table in BY_LOG} == {"a choice in the DBA's script"}
+    chosen = [one for one in server["choices"] if name in one]
+    assert {one.split()[3] for one in chosen} == {"DROP", "ADD", "SET", "OWNER"}
+    hospital.run(*chosen)
+    server, tables = hospital.check()
+    assert (server["missing"], server["harms"]) == ([], [])
+    assert not [one for one in server["choices"] if name in one]
+    assert {table for table, one in tables.items() if one["way"] == "log"} == set(BY_LOG)
+    assert works(hospital) == {}
 
 
 def test_row_level_security_is_said(hospital: Hospital) -> None:

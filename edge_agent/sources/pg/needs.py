@@ -1,18 +1,31 @@
 """What a DBA would have to do so that the log of each included table that can be followed is followed: exactly what is
 missing, and what may be chosen besides. Pure; how it is said in SQL is `script`'s.
 
-Nothing here changes a table of the hospital's: what would (another replica identity) is among the choices.
+Nothing here changes a table of the hospital's: what would (another replica identity) is among the choices. So is all
+that would change a publication for others who may read it, but for tables that join it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.names import TableName
 
-from .prepared import Prepared, Publication, Relation
-from .verdict import INSERTS_ONLY, MENDS, Mend, Wanted, Why, full, lacking, publications, unfit, why_not
+from .prepared import Member, Prepared, Publication, Relation
+from .verdict import (
+    INSERTS_ONLY,
+    MENDS,
+    Mend,
+    Wanted,
+    Why,
+    full,
+    incomplete,
+    is_ours,
+    lacking,
+    publications,
+    unfit,
+)
 
 KEEP_FACTOR = 2
 """The server's own limit for a slot, times ours: ours comes first, the server's holds also while we do not run."""
@@ -20,11 +33,13 @@ KEEP_FACTOR = 2
 
 @dataclass(frozen=True, slots=True)
 class PublicationNeed:
-    """One publication of ours. `create`: it does not exist, or (`replace`) must be made anew in its place, with the
-    tables `add`. `inserts`: it publishes what is created alone. The others are changes of its list or its options."""
+    """One publication that we follow. `create`: it does not exist, or (`replace`) must be made anew in its place, with
+    the tables `add`. `inserts`: it publishes what is created alone. `shared`: it is not of our making, others may read
+    it. The rest are changes of its list or its options."""
 
     name: str
     inserts: bool = False
+    shared: bool = False
     create: bool = False
     replace: bool = False
     add: tuple[TableName, ...] = ()
@@ -62,8 +77,8 @@ class Choices:
     keep_bytes: int | None = None
     identities: tuple[IdentityChoice, ...] = ()
     see_all_rows: tuple[TableName, ...] = ()
-    replacements: tuple[PublicationNeed, ...] = ()
-    """Of publications whose names are not of our making: others may read them."""
+    publications: tuple[PublicationNeed, ...] = ()
+    """Of those that others may read."""
 
     @property
     def any(self) -> bool:
@@ -95,8 +110,10 @@ class Needs:
 def needs(prepared: Prepared, wanted: Wanted) -> Needs:
     known = prepared.relations or {}
     included = [known[table] for table in wanted.tables if table in known]
-    changes = [] if prepared.publications is None else list(_publications(prepared, wanted, included))
-    kept = [one for one in changes if not one.replace or _of_our_making(one.name)]
+    found = prepared.publications
+    changes = [] if found is None else list(_publications(prepared, wanted, included))
+    shared = [(one, found[one.name]) for one in changes if found and one.shared]
+    asked = [one for one in changes if not one.shared] + [_joining(*one) for one in shared]
     return Needs(
         wanted.source,
         prepared.server.database,
@@ -105,8 +122,8 @@ def needs(prepared: Prepared, wanted: Wanted) -> Needs:
         replication=prepared.account.may_replicate is False,
         usage=tuple(sorted({one.table.schema or "" for one in included if not one.usage})),
         select=tuple(one.table for one in included if not one.select),
-        publications=tuple(kept),
-        choices=_choices(prepared, wanted, included, [one for one in changes if one not in kept]),
+        publications=tuple(one for one in asked if one.any),
+        choices=_choices(prepared, wanted, included, [part for one in shared for part in _changing(*one)]),
         unseen=tuple(_unseen(prepared)),
     )
 
@@ -124,79 +141,101 @@ def _unseen(prepared: Prepared) -> Iterator[str]:
 
 
 def _publications(prepared: Prepared, wanted: Wanted, included: list[Relation]) -> Iterator[PublicationNeed]:
+    """Whoever decides it."""
     found = prepared.publications or {}
     keyed = [one for one in included if unfit(one, wanted.tables[one.table]) is None]
     for name in wanted.publications:
         mine = keyed if name == wanted.publications[0] else []
-        need = _of_changes(prepared, wanted, name, found.get(name), mine)
-        if need.any:
-            yield need
+        yield _of_changes(prepared, wanted, name, found.get(name), mine)
     if wanted.inserts is not None:
         rest = [one for one in included if unfit(one, wanted.tables[one.table]) in INSERTS_ONLY]
-        need = _of_inserts(wanted.inserts, found.get(wanted.inserts), rest)
-        if need.any:
-            yield need
+        yield _of_inserts(prepared, wanted, wanted.inserts, found.get(wanted.inserts), rest)
 
 
 def _of_changes(
     prepared: Prepared, wanted: Wanted, name: str, now: Publication | None, tables: list[Relation]
 ) -> PublicationNeed:
     """`tables` are to be published by it, unless another does already: the first publication takes what is missing."""
-    if now is None:
-        missing = [one for one in tables if why_not(prepared, wanted, one.table, wanted.tables[one.table])]
-        return PublicationNeed(name, create=True, add=tuple(one.table for one in missing), give=True)
-    if now.all_tables:
-        return PublicationNeed(name, replace=True, add=tuple(one.table for one in tables), give=True)
-    partial = {member.relation.table for member in now.members if member.partial}
-    harmful = {m.relation.table for m in now.members if m.relation.table in now.named and lacking(m)}
-    again = {one.table for one in tables} & partial
-    here = {table for table in now.named if table not in harmful | again}
     elsewhere = {
         member.relation.table
         for publication in publications(prepared, wanted.publications)
-        if publication.name != name and publication.whole
-        for member in publication.members
-        if not member.partial
+        if publication.name != name
+        for member in _staying(publication, shared=not is_ours(prepared, wanted, publication))
+        if incomplete(publication, member) is None
     }
-    parted = any(one.partitioned for one in tables)
+    if now is None:
+        names = tuple(one.table for one in tables if one.table not in elsewhere)
+        return PublicationNeed(name, create=True, add=names, give=True)
+    shared = not is_ours(prepared, wanted, now)
+    set_kinds = not now.whole and name == wanted.publications[0]
+    hinders = set_kinds or bool(now.hinders)
+    if now.all_tables and (hinders or not shared):
+        names = tuple(one.table for one in tables)
+        return PublicationNeed(name, shared=shared, replace=True, add=names, give=not shared)
+    partial = {member.relation.table for member in now.members if member.partial}
+    again = {one.table for one in tables} & partial
+    named = (member for member in now.members if member.relation.table in now.named)
+    harmful = {member.relation.table for member in named if hinders and lacking(member)}
+    schemas = now.schemas if hinders or not shared else ()
+    here = (now.named if schemas else now.tables) - harmful - again
     return PublicationNeed(
         name,
+        shared=shared,
         add=tuple(one.table for one in tables if one.table not in here | elsewhere),
         drop=tuple(sorted(harmful | again, key=str)),
-        drop_schemas=now.schemas,
-        set_kinds=not now.whole and name == wanted.publications[0],
-        set_via_root=parted and not now.via_root,
-        give=not now.ours,
+        drop_schemas=schemas,
+        set_kinds=set_kinds,
+        set_via_root=any(one.partitioned for one in tables) and not now.via_root,
+        give=not now.ours and (not shared or (hinders and not schemas)),
     )
 
 
-def _of_inserts(name: str, now: Publication | None, tables: list[Relation]) -> PublicationNeed:
+def _staying(publication: Publication, *, shared: bool) -> Iterator[Member]:
+    """What it will publish still: ours take in no tables by themselves."""
+    by_itself = publication.all_tables or publication.schemas
+    for member in publication.members:
+        if shared or not by_itself or member.relation.table in publication.named:
+            yield member
+
+
+def _of_inserts(
+    prepared: Prepared, wanted: Wanted, name: str, now: Publication | None, tables: list[Relation]
+) -> PublicationNeed:
+    names = tuple(one.table for one in tables)
     if now is None:
-        return PublicationNeed(
-            name, inserts=True, create=bool(tables), add=tuple(one.table for one in tables), give=bool(tables)
-        )
-    if now.all_tables:
-        return PublicationNeed(
-            name, inserts=True, replace=True, add=tuple(one.table for one in tables), give=True
-        )
+        return PublicationNeed(name, inserts=True, create=bool(tables), add=names, give=bool(tables))
+    shared = not is_ours(prepared, wanted, now)
+    if now.all_tables and not shared:
+        return PublicationNeed(name, inserts=True, replace=True, add=names, give=True)
+    here = now.tables if shared else now.named
     return PublicationNeed(
         name,
         inserts=True,
-        add=tuple(one.table for one in tables if one.table not in now.named),
-        drop_schemas=now.schemas,
+        shared=shared,
+        add=tuple(table for table in names if table not in here),
+        drop_schemas=() if shared else now.schemas,
         set_kinds=now.publishes != {"insert"},
         set_via_root=any(one.partitioned for one in tables) and not now.via_root,
-        give=not now.ours,
+        give=not shared and not now.ours,
     )
 
 
-def _of_our_making(name: str) -> bool:
-    """As the settings make names; nobody else reads it."""
-    return name.startswith("guicang_")
+def _joining(need: PublicationNeed, now: Publication) -> PublicationNeed:
+    """What is asked of a publication that others may read: tables that it does not publish yet."""
+    add = tuple(table for table in need.add if table not in now.tables)
+    return PublicationNeed(need.name, inserts=need.inserts, shared=True, add=add)
+
+
+def _changing(need: PublicationNeed, now: Publication) -> Iterator[PublicationNeed]:
+    """What is left to those who read it. To own it is a choice by itself."""
+    add = need.add if need.replace else tuple(table for table in need.add if table in now.tables)
+    for one in (replace(need, add=add, give=False), PublicationNeed(need.name, shared=True, give=need.give)):
+        if one.any:
+            yield one
 
 
 def _choices(
-    prepared: Prepared, wanted: Wanted, included: list[Relation], replacements: list[PublicationNeed]
+    prepared: Prepared, wanted: Wanted, included: list[Relation], shared: list[PublicationNeed]
 ) -> Choices:
     server = prepared.server
     keeps, ours = server.keep_bytes_max, wanted.keep_bytes_max
@@ -211,7 +250,7 @@ def _choices(
         keep_bytes=KEEP_FACTOR * ours if keeps is not None and keeps < ours else None,
         identities=tuple(choice for one in included for choice in _identities(one, wanted.tables[one.table])),
         see_all_rows=tuple(one.table for one in included if one.row_security),
-        replacements=tuple(replacements),
+        publications=tuple(shared),
     )
 
 

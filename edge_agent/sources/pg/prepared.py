@@ -147,6 +147,11 @@ class Publication:
     named: frozenset[TableName]
 
     @property
+    def tables(self) -> frozenset[TableName]:
+        """All that it publishes."""
+        return frozenset(member.relation.table for member in self.members)
+
+    @property
     def whole(self) -> bool:
         """Whether it publishes every kind of change."""
         return self.publishes >= set(KINDS)

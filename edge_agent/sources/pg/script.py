@@ -24,6 +24,11 @@ _INDENT = "\n    "
 _INSERT = "publish = 'insert'"
 _ALL = "publish = 'insert, update, delete, truncate'"
 _VIA_ROOT = "publish_via_partition_root = true"
+_GIVEN = (
+    "改归采集账号所有，使其可自行移出失去复制标识的表；否则须由 DBA 移出（GC-2072）。",
+    "Gives it to the account, which then takes out a table that lost its identity by itself; else the DBA has to "
+    "(GC-2072).",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,38 +129,54 @@ def _login(needs: Needs, role: str) -> Iterator[Step]:
 
 
 def _publication(need: PublicationNeed, role: str) -> Step:
-    statements = _statements(need)
-    if need.give:
-        statements.append(f"ALTER PUBLICATION {quoted(need.name)} OWNER TO {role};")
-    if len(statements) > 1:
-        statements = ["BEGIN;", *statements, "COMMIT;"]
     zh, en = _about(need)
-    if need.give and need.inserts:
+    if need.shared:
+        zh += "该发布可能另有订阅者，他们也会收到这些表的变更。"
+        en += " Others may read this publication: they will be sent these tables too."
+    elif need.give and need.inserts:
         zh += "归采集账号所有，一旦它妨碍某张表，可将该表移出；此外不会更改。"
         en += " The account owns it so that it may take a table out should it ever hinder one, and for nothing else."
     elif need.give:
         zh += "归采集账号所有，以便将失去复制标识的表移出；此外不会更改。"
         en += " The account owns it so that it may take out a table that lost its identity, and for nothing else."
-    return Step(zh, en, tuple(statements))
+    return Step(zh, en, _together(need, role))
+
+
+def _together(need: PublicationNeed, role: str) -> tuple[str, ...]:
+    statements = _statements(need)
+    if need.give:
+        statements.append(f"ALTER PUBLICATION {quoted(need.name)} OWNER TO {role};")
+    return ("BEGIN;", *statements, "COMMIT;") if len(statements) > 1 else tuple(statements)
 
 
 def _about(need: PublicationNeed) -> tuple[str, str]:
+    if need.inserts:
+        zh, en = ("改为逐表列出。", "Names its tables one by one. ") if need.replace else ("", "")
+        return (
+            f"{zh}无法按日志精确采集的表：只发布新增，不影响其 UPDATE、DELETE。日志一有新增，即扫描该表。",
+            f"{en}Tables whose log is not exact: only what is created, which hinders no UPDATE or DELETE. "
+            "They are scanned, and at once when the log tells of a new row.",
+        )
     if need.replace:
         return (
             "改为逐表列出：发布全部表时，没有复制标识的表的 UPDATE、DELETE 会在业务系统中失败。",
             "Names its tables one by one: while it publishes all, UPDATE and DELETE fail in the hospital's "
             "application on each table without a replica identity.",
         )
-    if need.inserts:
-        return (
-            "无法按日志精确采集的表：只发布新增，不影响其 UPDATE、DELETE。日志一有新增，即扫描该表。",
-            "Tables whose log is not exact: only what is created, which hinders no UPDATE or DELETE. "
-            "They are scanned, and at once when the log tells of a new row.",
-        )
-    if need.drop or need.drop_schemas:
+    if need.drop_schemas or not {*need.drop} <= {*need.add}:
         return (
             "移出会使业务系统 UPDATE、DELETE 失败的表，其余逐表列出。",
             "Takes out what makes UPDATE or DELETE fail in the hospital's application; the rest is named one by one.",
+        )
+    if need.drop:
+        return (
+            "改为完整发布：带有行过滤或列清单的表，日志不完整。",
+            "Publishes them whole: of a table with a row filter or a column list the log does not have all.",
+        )
+    if need.set_kinds or need.set_via_root:
+        return (
+            "发布全部种类的变更；分区表的变更以根表之名发布。",
+            "Publishes every kind of change, and those of a partitioned table by its own name.",
         )
     return (
         "按日志采集的表，均有足以区分各行的复制标识，不影响业务系统的读写。",
@@ -189,12 +210,12 @@ def _statements(need: PublicationNeed) -> list[str]:
 def choices(needs: Needs) -> Iterator[Step]:
     """What the DBA may choose, as comments."""
     made, role = needs.choices, quoted(needs.role)
-    for publication in made.replacements:
-        zh, en = _about(publication)
+    for publication in made.publications:
+        zh, en = _GIVEN if publication.give else _about(publication)
         yield Step(
             f"{zh}该发布可能另有订阅者，请先确认。",
             f"{en} Others may read this publication: ask first.",
-            ("BEGIN;", *_statements(publication), "COMMIT;"),
+            _together(publication, role),
             optional=True,
         )
     yield from _of_the_server(made)

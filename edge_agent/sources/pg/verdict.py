@@ -21,7 +21,8 @@ from .replication import MESSAGES_VERSION_MIN, PLUGIN
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the operator set. `publications` carry every change, `inserts` what is created in tables that may not
-    publish more (None: there is none); `tables`: the included ones, with the key that tells their rows apart."""
+    publish more (None: there is none); `tables`: the included ones, with the key that tells their rows apart.
+    `own_names`: those that publications of this source bear which the DBA's script makes."""
 
     source: str
     slot: str
@@ -29,6 +30,7 @@ class Wanted:
     inserts: str | None
     tables: Mapping[TableName, tuple[str, ...]]
     keep_bytes_max: int
+    own_names: frozenset[str]
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +83,7 @@ class Mend(Enum):
     """What would mend it."""
 
     SCRIPT = "the DBA's script"
+    CHOICE = "a choice in the DBA's script"
     IDENTITY = "another replica identity"
     KEY = "a primary key"
     UPGRADE = "a newer server"
@@ -94,7 +97,8 @@ MENDS = {
     **dict.fromkeys([Why.KEYLESS, Why.NOTHING, Why.LOST, Why.DEFERRABLE, Why.OTHER, Why.LEAF], Mend.IDENTITY),
     **dict.fromkeys([Why.PUBLICATION, Why.KINDS, Why.PARTIAL, Why.VIA_ROOT], Mend.SCRIPT),
 }
-"""Without an entry: nothing that a DBA could do."""
+"""Without an entry: nothing that a DBA could do. What the script mends it leaves to choice in a publication that others
+may read."""
 
 
 def why_not(prepared: Prepared, wanted: Wanted, table: TableName, key: Collection[str]) -> Why | None:
@@ -109,14 +113,9 @@ def why_not(prepared: Prepared, wanted: Wanted, table: TableName, key: Collectio
 
 def unfit(relation: Relation, key: Collection[str]) -> Why | None:
     """Why it could not be told exactly, however it were published."""
-    parts = (relation, *relation.leaves)
-    if relation.children:
-        return Why.CHILDREN
-    if any(one.persistence != "p" for one in parts):
-        return Why.UNLOGGED
-    if any(one.kind == "f" for one in parts):
-        return Why.FOREIGN
-    if any(one.generated for one in parts):
+    if why := _unlogged(relation):
+        return why
+    if any(one.generated for one in (relation, *relation.leaves)):
         return Why.GENERATED
     if not key and (why := _keyless(relation)):
         return why
@@ -131,6 +130,16 @@ def unfit(relation: Relation, key: Collection[str]) -> Why | None:
     return None if all(one.identity.carries(key) for one in relation.leaves) else Why.LEAF
 
 
+def _unlogged(relation: Relation) -> Why | None:
+    """Why no log has all of its rows."""
+    parts = (relation, *relation.leaves)
+    if relation.children:
+        return Why.CHILDREN
+    if any(one.persistence != "p" for one in parts):
+        return Why.UNLOGGED
+    return Why.FOREIGN if any(one.kind == "f" for one in parts) else None
+
+
 def _keyless(relation: Relation) -> Why | None:
     """A small table is told by its whole rows, where its identity has them."""
     small = relation.bytes is not None and relation.bytes <= KEYLESS_BYTES_MAX
@@ -143,7 +152,7 @@ def _unpublished(prepared: Prepared, wanted: Wanted, relation: Relation) -> Why 
     if prepared.publications is None:
         return Why.UNKNOWN
     reasons = [
-        _incomplete(publication, member)
+        incomplete(publication, member)
         for publication in publications(prepared, wanted.publications)
         for member in publication.members
         if member.relation.table == relation.table
@@ -151,21 +160,33 @@ def _unpublished(prepared: Prepared, wanted: Wanted, relation: Relation) -> Why 
     return None if None in reasons else next(iter(reasons), Why.PUBLICATION)
 
 
-def tells_inserts(prepared: Prepared, wanted: Wanted, table: TableName) -> bool:
-    """Whether the log says at least when a row is created in it."""
-    return any(
-        "insert" in publication.publishes and member.relation.table == table
-        for publication in publications(prepared, wanted.names)
-        for member in publication.members
-    )
-
-
-def _incomplete(publication: Publication, member: Member) -> Why | None:
+def incomplete(publication: Publication, member: Member) -> Why | None:
+    """Why it would not say each change of the table, however that is made."""
     if not publication.whole:
         return Why.KINDS
     if member.partial:
         return Why.PARTIAL
-    return Why.VIA_ROOT if member.relation.partitioned and not publication.via_root else None
+    return None if _by_its_name(publication, member) else Why.VIA_ROOT
+
+
+def _by_its_name(publication: Publication, member: Member) -> bool:
+    """Else what is said of it bears the names of its partitions."""
+    return publication.via_root or not member.relation.partitioned
+
+
+def tells_inserts(prepared: Prepared, wanted: Wanted, table: TableName) -> bool:
+    """Whether the log says at least of each row that it is created there."""
+    return any(
+        "insert" in publication.publishes and not member.partial and _by_its_name(publication, member)
+        for publication in publications(prepared, wanted.names)
+        for member in publication.members
+        if member.relation.table == table and _unlogged(member.relation) is None
+    )
+
+
+def is_ours(prepared: Prepared, wanted: Wanted, publication: Publication) -> bool:
+    """Whether it was made for this source. Of any other there may be readers that we know nothing of."""
+    return publication.name in wanted.own_names or publication.owner == prepared.account.name
 
 
 def publications(prepared: Prepared, names: Sequence[str]) -> Iterator[Publication]:

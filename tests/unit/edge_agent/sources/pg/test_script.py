@@ -69,7 +69,10 @@ def test_every_name_is_itself_whatever_it_holds(names: list[str], login: bool) -
             keep_bytes=20 << 30,
             identities=(IdentityChoice(one, by_default=False),),
             see_all_rows=(one,),
-            replacements=(PublicationNeed(publication, replace=True, add=(one,)),),
+            publications=(
+                PublicationNeed(publication, shared=True, replace=True, add=(one,)),
+                PublicationNeed(publication, shared=True, give=True),
+            ),
         ),
     )
     said = [(tokens[0], named(tokens)) for tokens in statements(script(needs))]

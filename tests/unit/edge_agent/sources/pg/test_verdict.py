@@ -10,49 +10,21 @@ import pytest
 from edge_agent.checked_log import REMEDIES, WHYS
 from edge_agent.sources.log import NO_LOG
 from edge_agent.sources.pg.needs import Choices, IdentityChoice, needs
-from edge_agent.sources.pg.prepared import (
-    KINDS,
-    Account,
-    Identity,
-    Member,
-    OurSlot,
-    Prepared,
-    Publication,
-    Relation,
-    Server,
-)
+from edge_agent.sources.pg.prepared import Account, Identity, Member, Prepared, Relation, Server
 from edge_agent.sources.pg.script import script
-from edge_agent.sources.pg.verdict import Mend, Wanted, Why, harms, hindrances, unfit, why_not
-from protocol.names import TableName
-
-NAME, LEAF = TableName("his", "public", "visit"), TableName("his", "public", "visit_1")
-BY_KEY = Identity("d", frozenset({"id"}))
-VISIT = Relation(NAME, "r", "p", BY_KEY, frozenset({"id"}), True, False, False, True, True, False)
-ROOT = replace(VISIT, kind="p", leaves=(replace(VISIT, table=LEAF),))
-SERVER = Server("his", 150_018, "15.18", False, "logical", 10, 3, 10, 4, 20 << 30, 1 << 30)
-SLOT = OurSlot("pgoutput", "his", False, "reserved", 100)
-OURS = Publication(
-    "guicang_his",
-    "guicang",
-    True,
-    False,
-    (),
-    frozenset(KINDS),
-    True,
-    (Member(VISIT),),
-    frozenset({NAME}),
+from edge_agent.sources.pg.verdict import Mend, Why, harms, hindrances, tells_inserts, unfit, why_not
+from tests.unit.edge_agent.sources.pg.ready import (
+    LEAF,
+    NAME,
+    OURS,
+    READY,
+    ROOT,
+    SLOT,
+    VISIT,
+    WANTED,
+    published,
+    server,
 )
-READY = Prepared(SERVER, Account("guicang", False, True), SLOT, True, {OURS.name: OURS}, {NAME: VISIT})
-WANTED = Wanted("his", "guicang_his", ("guicang_his",), "guicang_his_inserts", {NAME: ("id",)}, 10 << 30)
-
-
-def server(**facts: Any) -> Prepared:
-    return replace(READY, server=replace(SERVER, **facts))
-
-
-def published(relation: Relation = VISIT, **facts: Any) -> Prepared:
-    one = replace(OURS, **{"members": (Member(relation),)} | facts)
-    return replace(READY, publications={one.name: one}, relations={NAME: relation})
 
 
 def test_where_all_is_there_nothing_is_said() -> None:
@@ -163,6 +135,29 @@ def test_what_keeps_a_table_out_of_the_log_as_it_is_set_up(prepared: Prepared, w
     assert why_not(prepared, WANTED, NAME, ("id",)) is why
 
 
+@pytest.mark.parametrize(
+    ("prepared", "told"),
+    [
+        (READY, True),
+        (published(publishes=frozenset({"insert"})), True),
+        (published(publishes=frozenset({"update", "delete"})), False),
+        (published(replace(VISIT, generated=True)), True),
+        (published(ROOT), True),
+        (published(ROOT, via_root=False), False),
+        (published(replace(ROOT, leaves=(replace(VISIT, persistence="u"),))), False),
+        (published(replace(ROOT, leaves=(replace(VISIT, kind="f"),))), False),
+        (published(replace(VISIT, children=True)), False),
+        (published(members=(Member(VISIT, rows_of=frozenset({"id"})),)), False),
+        (published(members=()), False),
+        (published(name="guicang_his_inserts", publishes=frozenset({"insert"})), True),
+        (published(name="dbz"), False),
+        (replace(READY, publications=None), False),
+    ],
+)
+def test_whether_the_log_says_of_each_row_that_it_is_created(prepared: Prepared, told: bool) -> None:
+    assert tells_inserts(prepared, WANTED, NAME) is told
+
+
 def test_harm_is_said_of_each_place_where_rows_are_and_names_the_statement_that_mends_it() -> None:
     lost = replace(ROOT, leaves=(replace(VISIT, table=LEAF, identity=Identity("n", NONE)),))
     (fault,) = harms(published(lost, publishes=frozenset({"insert", "delete"})), WANTED)
@@ -197,16 +192,6 @@ def test_a_publication_of_inserts_that_publishes_more_is_told_to_stop() -> None:
 def test_a_publication_that_takes_in_tables_by_itself_is_harm_whatever_there_is_now(facts: Any) -> None:
     (fault,) = harms(published(named=frozenset(), **facts), WANTED)
     assert (fault.code, fault.facts["count"]) == ("GC-2081", 0)
-
-
-def test_a_publication_that_others_may_read_is_replaced_by_a_choice_alone() -> None:
-    everything = replace(OURS, name="dbz", all_tables=True, named=frozenset())
-    found = needs(
-        replace(READY, publications={"dbz": everything}), replace(WANTED, publications=("dbz",), inserts=None)
-    )
-    assert not found.any
-    assert [one.name for one in found.choices.replacements] == ["dbz"]
-    assert [one.name for one in needs(published(all_tables=True), WANTED).publications] == ["guicang_his"]
 
 
 def test_another_identity_is_a_choice_for_each_place_that_needs_it() -> None:
