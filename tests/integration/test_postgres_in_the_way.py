@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -77,13 +77,14 @@ async def test_a_slot_in_use_is_waited_for_and_then_its_tables_are_scanned(
         other.create_slot(SLOT)
         other.start(SLOT, 0, [PUBLICATION])
         async with capturing(hospital, tmp_path) as one:
-            await turns_until(one, lambda: in_the_way(one) == ("GC-2052", True))
-            await turns_until(one, lambda: stands(one, hospital, "keyless"))
-            assert hospital.name("visit") not in one.cells("his")
-            monkeypatch.setattr(work, "PATIENCE_SECONDS", 0.0)
-            await turns_until(one, lambda: in_the_way(one) == ("GC-2052", False))
-            await turns_until(one, lambda: stands(one, hospital, "visit"))
-            assert "改为扫描" in one.printed()
+            with other.elsewhere():
+                await turns_until(one, lambda: in_the_way(one) == ("GC-2052", True))
+                await turns_until(one, lambda: stands(one, hospital, "keyless"))
+                assert hospital.name("visit") not in one.cells("his")
+                monkeypatch.setattr(work, "PATIENCE_SECONDS", 0.0)
+                await turns_until(one, lambda: in_the_way(one) == ("GC-2052", False))
+                await turns_until(one, lambda: stands(one, hospital, "visit"))
+                assert "改为扫描" in one.printed()
             other.close()
             await arrived(hospital, one)
             check(hospital, one)
@@ -119,17 +120,18 @@ async def test_the_hospital_is_looked_after_while_the_source_is_paused_and_nothi
         await turns_until(one, lambda: one.runners["his"].report.tables != {})
         one.runners["his"]._orders.take(lambda book: book.pausing("his", Pause(1, "local")))
         async with one.running("his"):
-            while one.runners["his"]._idle_seconds != 86_400.0:
-                await asyncio.sleep(0.01)
+            await until(lambda: one.runners["his"]._idle_seconds == 86_400.0)
             hospital.run("ALTER TABLE visit DROP CONSTRAINT visit_pkey")
-            await until_left(hospital, "visit")
+            listed = (
+                f"SELECT FROM pg_publication_tables WHERE pubname = '{PUBLICATION}' AND tablename = 'visit'"
+            )
+            await until(lambda: not hospital.rows(listed))
             hospital.run("UPDATE visit SET n = 5 WHERE id = 5")
 
 
-async def until_left(hospital: Hospital, table: str) -> None:
+async def until(reached: Callable[[], bool]) -> None:
     """Nobody hints, and nobody turns the agent by hand."""
-    listed = f"SELECT FROM pg_publication_tables WHERE pubname = '{PUBLICATION}' AND tablename = '{table}'"
     end = time.monotonic() + PATIENCE_SECONDS
-    while hospital.rows(listed):
+    while not reached():
         assert time.monotonic() < end
         await asyncio.sleep(0.05)

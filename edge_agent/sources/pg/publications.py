@@ -69,7 +69,9 @@ neither. Arrays, for of a function's rows the planner expects thousands, and wou
 each table."""
 
 _ENDANGERED = f"""
-SELECT u.pubname, n.nspname, t.relname, listed.given FROM pg_catalog.pg_publication u
+SELECT u.pubname, n.nspname, t.relname,
+    listed.given AND u.pubowner = (SELECT o.oid FROM pg_catalog.pg_roles o WHERE o.rolname = current_user)
+FROM pg_catalog.pg_publication u
 CROSS JOIN LATERAL (
     SELECT r.prrelid AS oid, true AS given FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = u.oid
     UNION ALL
@@ -90,8 +92,8 @@ WHERE u.pubname = ANY(%s) AND (u.pubupdate OR u.pubdelete) AND EXISTS (
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND {_identifies("c")}))
 ORDER BY 1, 2, 3
 """  # noqa: S608 (our own text)
-"""`given`: by its own name, not with all tables. Of partitions each needs its own identity; a child table has its own
-place in a publication."""
+"""The last of each line: by its own name, not with all tables, in a publication that is ours. Of partitions each needs
+its own identity; a child table has its own place in a publication."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,12 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Endangered:
-    """A table of the hospital's that it cannot update. `given`: it can be taken out alone."""
+    """A table of the hospital's that it cannot update. `removable`: we may take it out, and it alone."""
 
     publication: str
     schema: str
     name: str
-    given: bool
+    removable: bool
 
 
 def require_log(fetch: Fetch, source: str, publications: Sequence[str]) -> None:

@@ -343,8 +343,8 @@ class PostgresSource(PublishedSource):
 
     def _spare(self, one: publications.Endangered) -> Rejected:
         table, taken_out = TableName(self._url.database, one.schema, one.name), False
-        if one.given:
-            with suppress(Transient), self._replicating() as log:  # where we do not own the publication
+        if one.removable:
+            with suppress(Transient), self._replicating() as log:  # it is locked, or gone by now
                 log.execute(asked.MAY_CHANGE)
                 log.execute(publications.taking_out(one))
                 taken_out = True
