@@ -127,8 +127,13 @@ class Steps:
             job = (name, Task.SCAN)
             if job == self.rhythm.scanning:
                 self._written.add(name)
-            elif self.rhythm.expects(job) and not self.rhythm.rests(job, now):
+            elif self.rhythm.expects(job) and not self.rhythm.rests(job, now) and not self._is_faulty(name):
                 self.rhythm.hasten([job], max(now + VISIBLE_SECONDS, self._rested.get(name, now)))
+
+    def _is_faulty(self, name: TableName) -> bool:
+        """Its next scan would meet the same."""
+        report = self.report.tables.get(name)
+        return report is not None and Task.SCAN in report.faults
 
     def asked_for(self) -> list[Job]:
         """What people or faults ask for before its time."""
