@@ -83,16 +83,12 @@ def _pg_fresh(size: Size) -> str:
     return pg_report.fresh(fresh.run(size.seconds / 2))
 
 
-BENCHES: dict[str, Callable[[Size], str]] = {
-    "landed": _landed,
-    "latency": _latency,
-    "sql": _sql,
-    "rest": _rest,
-    "duty": _duty,
-    "pg-snapshot": _pg_snapshot,
-    "pg-log": _pg_log,
-    "pg-fresh": _pg_fresh,
+GROUPS: dict[str, dict[str, Callable[[Size], str]]] = {
+    "": {"landed": _landed, "latency": _latency, "sql": _sql, "rest": _rest, "duty": _duty},
+    " of PostgreSQL by its log": {"pg-snapshot": _pg_snapshot, "pg-log": _pg_log, "pg-fresh": _pg_fresh},
 }
+"""Benches by what the marker lines of their figures say."""
+BENCHES = {name: bench for group in GROUPS.values() for name, bench in group.items()}
 
 
 def run(names: list[str], size: Size) -> str:
@@ -127,7 +123,7 @@ def main() -> int:
     parser.add_argument("--database", action="append", choices=list(KINDS), help="for sql; all if left out")
     parser.add_argument("--quick", action="store_true", help="only see whether everything still runs")
     parser.add_argument(
-        "--write", type=Path, metavar="PAGE", help="put the tables between PAGE's marker lines"
+        "--write", type=Path, metavar="PAGE", help="put the tables between PAGE's marker lines of their kind"
     )
     said = parser.parse_args()
     if unknown := set(said.names) - set(BENCHES):
@@ -142,9 +138,12 @@ def main() -> int:
         said.rows or CHANGES,
     )
     size = QUICK if said.quick else Size(*rows, databases=chosen)
-    figures = run(said.names or list(BENCHES), size)
-    if said.write:
-        report.write(said.write, figures)
+    for of, group in GROUPS.items():
+        names = [name for name in said.names or BENCHES if name in group]
+        if names:
+            figures = run(names, size)
+            if said.write:
+                report.write(said.write, figures, of)
     return 0
 
 

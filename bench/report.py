@@ -19,7 +19,7 @@ from .processes import MIB
 from .rest import Rest
 from .sql import Figures
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- figures{}: begin -->", "<!-- figures{}: end -->"
 _PACKAGES = ("pyarrow", "deltalake", "aiomqtt", "zstandard", "pynacl")
 
 LANDED_GOAL, RECEIPTED_GOAL, QUERYABLE_GOAL = 200_000, 0.100, 0.300
@@ -158,14 +158,15 @@ def duty(found: Sequence[Duty]) -> str:
     return "\n".join([*lines, "", *goals])
 
 
-def write(page: Path, figures: str) -> None:
-    """Replace what stands between the marker lines. Raises ValueError where the page has none."""
+def write(page: Path, figures: str, of: str = "") -> None:
+    """Replace what stands between the marker lines `of` these benches. Raises ValueError where the page has none."""
+    begin, end = BEGIN.format(of), END.format(of)
     text = page.read_text("utf-8")
-    before, found, rest_of_page = text.partition(BEGIN)
-    _, also_found, after = rest_of_page.partition(END)
+    before, found, rest_of_page = text.partition(begin)
+    _, also_found, after = rest_of_page.partition(end)
     if not (found and also_found):
-        raise ValueError(f"{page} has no lines {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
+        raise ValueError(f"{page} has no lines {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{figures}\n{end}{after}", "utf-8")
 
 
 def _processor() -> str:

@@ -131,9 +131,13 @@ def test_changes_are_compared_with_pg_recvlogical() -> None:
 
 def test_figures_replace_what_stands_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
+    said = "above\n{}\n{}\n{}\nbetween\n{}\n{}\n{}\nbelow\n"
+    marks = [mark.format(of) for of in ("", " of logs") for mark in (report.BEGIN, report.END)]
+    page.write_text(said.format(marks[0], "old", *marks[1:3], "old", marks[3]))
     report.write(page, "new")
-    assert page.read_text() == f"above\n{report.BEGIN}\nnew\n{report.END}\nbelow\n"
+    assert page.read_text() == said.format(marks[0], "new", *marks[1:3], "old", marks[3])
+    report.write(page, "newer", " of logs")
+    assert page.read_text() == said.format(marks[0], "new", *marks[1:3], "newer", marks[3])
     page.write_text("no marks\n")
     with pytest.raises(ValueError, match="no lines"):
         report.write(page, "new")
