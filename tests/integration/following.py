@@ -203,6 +203,17 @@ def check(hospital: Hospital, one: Capturing, *tables: str) -> None:
         assert cells[hospital.name(table)] == hospital.held(one, table), table
 
 
+def stands(one: Capturing, hospital: Hospital, table: str) -> bool:
+    """Whether the centre has it as it is."""
+    name, cells = hospital.name(table), one.cells("his")
+    return name in cells and cells[name] == hospital.held(one, table)
+
+
+def changes_of(one: Capturing, hospital: Hospital, table: str) -> list[Change]:
+    name = hospital.name(table)
+    return [e for e in one.events("his") if isinstance(e, Change) and e.table == name]
+
+
 def marks(one: Capturing, table: TableName) -> list[tuple[MarkKind, str | None]]:
     """Kinds, and of a snapshot's begin its reason."""
     events = one.events("his")

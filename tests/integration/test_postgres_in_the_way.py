@@ -27,6 +27,7 @@ from tests.integration.following import (
     arrived,
     capturing,
     check,
+    stands,
     turn,
     turns_until,
 )
@@ -36,11 +37,6 @@ from tests.integration.following import (
 def hospital() -> Iterator[Hospital]:
     with a_hospital() as one:
         yield one
-
-
-def stands(one: Capturing, hospital: Hospital, table: str) -> bool:
-    name, cells = hospital.name(table), one.cells("his")
-    return name in cells and cells[name] == hospital.held(one, table)
 
 
 def in_the_way(one: Capturing) -> tuple[str | None, bool]:

@@ -29,8 +29,10 @@ from tests.integration.following import (
     arrived,
     begun,
     capturing,
+    changes_of,
     check,
     standing,
+    stands,
     turn,
     turns_until,
 )
@@ -71,17 +73,6 @@ async def tended(one: Capturing) -> dict[str, str]:
     tend(one)
     await turn(one)
     return one.said("his")
-
-
-def stands(one: Capturing, hospital: Hospital, table: str) -> bool:
-    """Whether the centre has it as it is."""
-    name, cells = hospital.name(table), one.cells("his")
-    return name in cells and cells[name] == hospital.held(one, table)
-
-
-def changes_of(one: Capturing, hospital: Hospital, table: str) -> list[Change]:
-    name = hospital.name(table)
-    return [e for e in one.events("his") if isinstance(e, Change) and e.table == name]
 
 
 def without_log(one: Capturing) -> str | None:

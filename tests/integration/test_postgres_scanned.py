@@ -22,11 +22,12 @@ from tests.integration.following import (
     arrived,
     begun,
     capturing,
+    changes_of,
     check,
+    stands,
     turn,
     turns_until,
 )
-from tests.unit.edge_agent.reading import Change
 
 INSERTS = "CREATE PUBLICATION guicang_his_inserts FOR TABLE ONLY keyless WITH (publish = 'insert')"
 
@@ -35,17 +36,6 @@ INSERTS = "CREATE PUBLICATION guicang_his_inserts FOR TABLE ONLY keyless WITH (p
 def hospital() -> Iterator[Hospital]:
     with a_hospital() as one:
         yield one
-
-
-def stands(one: Capturing, hospital: Hospital, table: str) -> bool:
-    """Whether the centre has it as it is."""
-    name, cells = hospital.name(table), one.cells("his")
-    return name in cells and cells[name] == hospital.held(one, table)
-
-
-def changes_of(one: Capturing, hospital: Hospital, table: str) -> list[Change]:
-    name = hospital.name(table)
-    return [e for e in one.events("his") if isinstance(e, Change) and e.table == name]
 
 
 def capturing_rarely(
