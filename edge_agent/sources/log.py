@@ -48,11 +48,6 @@ class Snapshot:
         half = 1 << (XID_BITS - 1)
         return self.xmax + (xid - self.xmax + half) % (2 * half) - half
 
-    @property
-    def newest(self) -> int:
-        """A transaction number near those of now."""
-        return self.xmax
-
 
 @dataclass(frozen=True, slots=True)
 class Transaction:

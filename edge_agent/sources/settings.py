@@ -183,7 +183,7 @@ class PostgresSettings(SqlSettings):
     wal_keep_seconds_max: float = Field(
         7 * 86_400.0,
         gt=0,
-        description="How old that log may become; beyond it the same.",
+        description="How old what we have not read of it may become; beyond it the same.",
     )
 
     def slot_of(self, slug: str) -> str:

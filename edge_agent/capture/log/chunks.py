@@ -142,7 +142,7 @@ class Chunks:
         """Whoever had written to the table before its log was to be relied on is in neither log nor chunk: all that run
         as a new beginning is first thought of must have ended (capture.md §3.7). One that is only asked for has no such
         writers."""
-        ran = reason != ASKED_FOR and now.xmin < self.floors.setdefault(table, now.newest)
+        ran = reason != ASKED_FOR and now.xmin < self.floors.setdefault(table, now.xmax)
         return ran or self._unseen.any
 
     def _reason(self, writer: StreamWriter, table: TableName, progress: Progress | None) -> str | None:
