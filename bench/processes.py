@@ -30,20 +30,28 @@ class Usage:
 
 def usage_of(pid: int) -> Usage:
     """Raises ProcessLookupError once it has ended."""
+    return Usage(_cpu_seconds(pid), _status_kib(pid, "VmHWM") * 1024)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Also of one that has ended, until its parent has taken note."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
-    return Usage(ticks / _TICKS, _status_kib(pid, "VmHWM") * 1024)
+    return sum(map(int, fields[11:15])) / _TICKS  # utime, stime, cutime, cstime
 
 
 def cpu_of_server(pid: int) -> Usage:
     """The CPU of a process and of those that it started, ended ones too. What a server's processes hold they share, so
     their peaks say nothing: 0."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = [usage_of(pid).cpu_seconds]
-    for child in children:
-        with contextlib.suppress(OSError):  # it has ended by now, and counts with the first
-            found.append(usage_of(int(child)).cpu_seconds)
-    return Usage(sum(found), 0)
+    while True:
+        children = _children(pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one counts with its parent by now
+            found = [_cpu_seconds(one) for one in (*children, pid)]
+            if _children(pid) == children:
+                return Usage(sum(found), 0)
+
+
+def _children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 @dataclass(frozen=True, slots=True)
