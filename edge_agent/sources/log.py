@@ -9,7 +9,7 @@ a time. Implementations: `pg.source` and, for tests, `memory_log`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -169,6 +169,14 @@ STILL_ENDANGERED = "GC-2072"
 """Code of a table that the hospital cannot change, and that we may not take out."""
 
 
+KeyOf = Callable[[TableName], tuple[str, ...] | None]
+"""The key by which a table was captured last, () for none; None: it was not."""
+
+
+def nothing_known(_table: TableName) -> tuple[str, ...] | None:
+    return None
+
+
 class LogSource(Protocol):
     """Faults as of a Source; besides, Transient with a code of its own where the log cannot be read."""
 
@@ -214,9 +222,10 @@ class LogSource(Protocol):
         """That of one table, as of a Chunk; None where there is none of that name."""
         ...
 
-    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
-        """The identity (as of a Chunk) of each of these tables that the log carries now, whole. Raises Transient with
-        one of `NO_LOG` where nothing is carried as things are set up."""
+    def identities(self, tables: Sequence[TableName], key_of: KeyOf = nothing_known) -> dict[TableName, str]:
+        """The identity (as of a Chunk) of each of these tables that the log carries now, whole. One that is gone has
+        none, but what the log still says of it is told, by the key that it had (`key_of`). Raises Transient with one of
+        `NO_LOG` where nothing is carried as things are set up."""
         ...
 
     def chunk(self, schema: TableSchema, after: bytes, limits: PageLimits) -> Chunk:

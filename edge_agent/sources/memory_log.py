@@ -27,11 +27,13 @@ from .log import (
     Event,
     Fence,
     Gulp,
+    KeyOf,
     Logged,
     LogLost,
     Snapshot,
     Transaction,
     Truncated,
+    nothing_known,
 )
 from .source import Page, PageLimits, Rows
 
@@ -349,9 +351,10 @@ class MemoryLog:
         self.before("identity")
         return str(self._tables[table].rewritten) if table in self._tables else None
 
-    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
+    def identities(self, tables: Sequence[TableName], key_of: KeyOf = nothing_known) -> dict[TableName, str]:
         self.before("identities")
-        return {name: str(self._tables[name].rewritten) for name in tables if self._tables[name].joined}
+        joined = [name for name in tables if name in self._tables and self._tables[name].joined]
+        return {name: str(self._tables[name].rewritten) for name in joined}
 
     def _seen(self, table: TableName) -> dict[Key, Row]:
         """The rows as a statement of now sees them: without what is committed and hidden, or not committed."""

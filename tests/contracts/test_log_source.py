@@ -325,7 +325,8 @@ def test_it_never_says_more_than_has_come(rig: Rig) -> None:
 def test_only_what_is_carried_has_an_identity_and_a_rewrite_changes_it(rig: Rig) -> None:
     table = rig.schema.table
     other = TableName(table.database, table.schema, "other")
-    assert rig.source.identities([table, other]).keys() == {table}
+    gone = TableName(table.database, table.schema, "gone")
+    assert rig.source.identities([table, other, gone]).keys() == {table}
     before = rig.source.identity(table)
     assert before == rig.source.identities([table])[table]
     rig.run((1, (1, 77, "x")))

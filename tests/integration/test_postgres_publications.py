@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.integration.following import (
     capturing,
     changes_of,
     check,
+    key_of,
     standing,
     stands,
     turn,
@@ -255,13 +256,13 @@ def test_a_table_that_is_made_anew_while_it_is_asked_about_is_still_carried(hosp
     """What the log told of it meanwhile would be passed over, however far behind its reader is."""
 
     class Slow(PostgresSource):
-        def _carried(self, reading: Reading) -> set[TableName]:
+        def _carried(self, reading: Reading, asked_of: Sequence[TableName]) -> set[TableName]:
             reading.fetch("SELECT 1", ())  # the statement's moment
             hospital.run(
                 "BEGIN; DROP TABLE visit; CREATE TABLE visit(id int PRIMARY KEY, n int, long text);"
                 "ALTER PUBLICATION guicang_his ADD TABLE ONLY visit; COMMIT"
             )
-            return super()._carried(reading)
+            return super()._carried(reading, asked_of)
 
     url = hospital.server.url(hospital.database)
     with closing(Slow("his", lambda: url, lambda _: True, "guicang_his", ["guicang_his"])) as source:
@@ -277,6 +278,25 @@ async def test_what_a_table_was_told_before_it_was_dropped_is_told(
         one.runners["his"].hint()  # it looks first which tables there are
         await turns_until(one, lambda: Op.UPDATE in {e.op for e in changes_of(one, hospital, "visit")})
         await turns_until(one, lambda: one.said("his") == {str(hospital.name("visit")): "GC-2002"})
+
+
+@pytest.mark.parametrize("table", ["visit", "full_image", "by_index"])
+async def test_what_a_table_was_told_before_it_was_dropped_is_told_by_an_agent_that_was_away(
+    hospital: Hospital, tmp_path: Path, table: str
+) -> None:
+    """By the key that it had, which of a full identity no log says."""
+    async with capturing(hospital, tmp_path) as one:
+        await arrived(hospital, one)
+    changes = (f"UPDATE {table} SET n = 5 WHERE id = 5", f"DELETE FROM {table} WHERE id = 6")
+    hospital.run(*changes, f"DROP TABLE {table}", "UPDATE parted SET n = 6 WHERE id = 6")
+    async with capturing(hospital, tmp_path, one) as one:
+        await turns_until(one, lambda: stands(one, hospital, "parted"))
+        told = [change for change in changes_of(one, hospital, table) if change.op is not Op.READ]
+        assert [(change.op, change.key) for change in told] == [
+            (Op.UPDATE, key_of(5)),
+            (Op.DELETE, key_of(6)),
+        ]
+        assert one.said("his") == {str(hospital.name(table)): "GC-2002"}
 
 
 async def test_the_columns_of_an_identity_index_are_the_key(hospital: Hospital, tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
+from protocol.schema import TableSchema
 
 from ...orders import Orders
 from ...sources.log import IN_THE_WAY, NO_LOG, STILL_ENDANGERED, LogSource, is_still
+from ..facts import facts_of
 from ..index import IndexFiles
 from ..phases import Phase
 from ..reports import Report, TableReport
@@ -71,6 +73,7 @@ class LogWork:
     ) -> None:
         self._slug = slug
         self._keep = keep
+        self._writer = writer
         self._tended_at = clock() - TEND_SECONDS
         self._report = report
         self._clock = clock
@@ -136,7 +139,7 @@ class LogWork:
         try:
             if source.tells_more():
                 self.forget()
-            carried = source.identities(included)
+            carried = source.identities([*included, *self._captured() - set(included)], self._key_of)
             if carried or self._follower.position().origin:
                 self._begin(source)
         except Transient as fault:
@@ -153,6 +156,21 @@ class LogWork:
         self._has_log, self._in_the_way = True, None
         self._report.log, self._report.log_waits = None, False
         return carried
+
+    def _captured(self) -> set[TableName]:
+        """By the log: also tables that are gone by now, of which it may still have much to say."""
+        writer = self._writer()
+        states = writer.spool.tables(writer.stream)
+        return {one.table for one in states if one.phase != Phase.GONE and facts_of(one).log is not None}
+
+    def _key_of(self, table: TableName) -> tuple[str, ...] | None:
+        """That of the schema by which the log captured it last; None where it did not."""
+        writer = self._writer()
+        state = writer.table(table)
+        if state is None or facts_of(state).log is None:
+            return None
+        content = writer.spool.schema(writer.stream, state.fingerprint)
+        return None if content is None else TableSchema.from_bytes(content).key
 
     def _begin(self, source: LogSource) -> None:
         """Raises what was in the way the last time where it is not yet time to try again."""

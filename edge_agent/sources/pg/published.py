@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from edge_agent.sources.address import bad_address
 from edge_agent.sources.dialects.dialect import KeyChoice, TableFacts, choose_key
+from edge_agent.sources.log import KeyOf, nothing_known
 from edge_agent.sources.pg import publications as published
 from edge_agent.sources.pg import statements as asked
 from edge_agent.sources.pg.chunking import ChunkSource
@@ -51,6 +52,7 @@ class PublishedSource(ChunkSource):
         self._publications = list(publications)
         self._inserts = inserts
         self._now_carried: set[TableName] = set()
+        self._key_of: KeyOf = nothing_known
 
     @property
     def _all_publications(self) -> list[str]:
@@ -67,9 +69,10 @@ class PublishedSource(ChunkSource):
     def _require_log(self, reading: Reading) -> None:
         published.require_log(reading.fetch, self._slug, self._publications)
 
-    def identities(self, tables: Sequence[TableName]) -> dict[TableName, str]:
+    def identities(self, tables: Sequence[TableName], key_of: KeyOf = nothing_known) -> dict[TableName, str]:
+        self._key_of = key_of
         with self._reading(None) as reading:
-            self._now_carried = carried = self._carried(reading)
+            self._now_carried = carried = self._carried(reading, tables)
             found = {name: self._identify(reading, name) for name in tables if name in carried}
         return {name: identity for name, identity in found.items() if identity is not None}
 
@@ -81,14 +84,15 @@ class PublishedSource(ChunkSource):
         ((places,),) = reading.fetch(asked.PLACES, (table.schema, table.name, self._publications))
         return f"{places} {found}"
 
-    def _carried(self, reading: Reading) -> set[TableName]:
+    def _carried(self, reading: Reading, asked_of: Sequence[TableName]) -> set[TableName]:
         """Tables whose every change the log says, in a way that tells rows apart."""
         self._require_log(reading)
         carried = published.carried(reading.fetch, str(self._url.database), self._publications)
         keys = {facts.name: self._key(facts) for facts in self._dialect.catalogue(reading.fetch, None)}
         wanted = ((table, one, keys.get(table)) for table, one in carried.items() if self._included(table))
         told = {table for table, one, key in wanted if key is not None and self._tells(table, one, key)}
-        gone = self._now_carried - keys.keys()  # of which the log may still have much to say
+        # Of one that is gone the log may still have much to say.
+        gone = self._now_carried.union(filter(self._included, asked_of)) - keys.keys()
         return told | gone
 
     def _tells(self, table: TableName, one: published.Carried, key: KeyChoice) -> bool:

@@ -266,17 +266,20 @@ class PostgresSource(PublishedSource):
         return TableSchema(table, columns, self._key_then(reading, table, relation), meta)
 
     def _key_then(self, reading: Reading, table: TableName, relation: said.Relation) -> tuple[str, ...]:
-        """As the key is now, where it had the same columns then: the log says neither their order nor, of a full
-        identity, which they are."""
+        """As the key is now, or was when the table was captured last, where it had the same columns then: the log says
+        neither their order nor, of a full identity, which they are."""
         names = {c.name for c in relation.columns}
         identity = tuple(c.name for c in relation.columns if c.key)
         with suppress(Rejected):  # it is gone by now
             key = self._describe(reading, table)[0].key
             if set(key) == set(identity) or (relation.identity is said.Identity.FULL and set(key) <= names):
                 return key
-        if relation.identity is said.Identity.FULL:
+        if relation.identity is not said.Identity.FULL:
+            return identity
+        before = self._key_of(table)
+        if before is None or not set(before) <= names:
             raise Rejected("GC-2070", table=str(table))
-        return identity
+        return before
 
     def holding(self) -> int | None:
         with self._reading(None) as reading:
