@@ -261,9 +261,9 @@ class Runner:
                 raise
 
     async def _rest(self, seconds: float, *, follows: bool) -> None:
-        """A log does not wait meanwhile."""
+        """A log does not wait meanwhile. Of what falls into one turn each has its rest."""
         if follows:
-            self._rests_until = self._clock() + seconds
+            self._rests_until = max(self._rests_until, self._clock()) + seconds
         else:
             await asyncio.sleep(seconds)
 

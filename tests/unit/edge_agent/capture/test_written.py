@@ -90,3 +90,12 @@ def test_a_table_that_is_not_scanned_becomes_no_job(stage: Stage) -> None:
     written(stage, LOG)
     assert (LOG, Task.SCAN) not in stage.runner._rhythm.jobs
     assert (LOG, Task.SCAN) not in stage.runner._rhythm._asked
+
+
+async def test_what_rests_in_one_turn_has_each_its_rest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.seconds = 10.0
+    await stage.runner._rest(2.0, follows=True)
+    await stage.runner._rest(0.5, follows=True)
+    assert stage.runner._rests_until == 12.5
+    stage.close()
