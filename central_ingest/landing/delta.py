@@ -1,22 +1,21 @@
-"""The lake on a local disk, as Delta tables that Spark, Trino, Flink, DuckDB and deltalake read.
+"""The lake as Delta tables, in any store, that Spark, Trino, Flink, DuckDB and deltalake read.
 
 The only room that imports deltalake: it opens, reads and checkpoints tables, and translates schemas. Appends
 write their Parquet files and log entry themselves (see `commits` for why), without hooks of any kind. A
 column that readers could not tell from another is stored under another name (see `columns`); `schema` and
-`read` speak of the exact names only. Knows nothing of envelopes, streams or the ledger.
+`read` speak of the exact names only. Knows nothing of envelopes, streams or the ledger, nor where bytes lie.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -27,9 +26,12 @@ from protocol.errors import Fault, Transient
 
 from . import columns, commits, datafiles, recovery
 from .lake import Recovery, Txn
+from .localstore import LocalStore
+from .store import Store
 
 _TABLES_HELD_MAX = 4_096  # what is held of a table is its schema and txns, a few kB
 _COMMITS_PER_CHECKPOINT = 100
+_NOT_TABLES = ("files", recovery.DAMAGED)
 
 
 @dataclass(slots=True)
@@ -48,28 +50,28 @@ class _Held:
 
 
 class DeltaLake:
-    """A `Lake` below `root`. Safe for use from several threads, each table from one at a time."""
+    """A `Lake` in a store (a path: on the local disk there). Safe for use from several threads, each table from one
+    at a time."""
 
     def __init__(
         self,
-        root: Path,
+        store: Store | Path,
         *,
         commits_per_checkpoint: int = _COMMITS_PER_CHECKPOINT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._root = root
+        self.store = LocalStore(store) if isinstance(store, Path) else store
         self._commits_per_checkpoint = commits_per_checkpoint
         self._clock = clock
         self._lock = threading.Lock()
         self._tables: OrderedDict[str, _Held] = OrderedDict()
         self._durable: dict[str, int] = {}  # of tables that this process synced or recovered
         self._unsure: set[str] = set()
-        self._synced_dirs: set[Path] = set()
-        with self._store("."):
-            recovery.establish(root)
+        with self._faults("."):
+            self.store.establish()
 
     def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
-        with self._store(path):
+        with self._faults(path):
             held = self._held(path)
             fitted = columns.fit(path, rows, None if held is None else held.schema)
             written_ms = int(self._clock() * 1_000)
@@ -77,7 +79,8 @@ class DeltaLake:
             actions = [commits.txn(one.app, one.version) for one in txns]
             actions += _definition(held, following)
             actions += self._write_files(path, fitted, following.stored, written_ms)
-            self._publish(path, following.version, commits.encode(actions, written_ms))
+            entry = recovery.log_entry(self._folder(path), following.version)
+            self.store.create(entry, commits.encode(actions, written_ms))
             following.txns |= {one.app: one.version for one in txns}
             self._hold(path, following)
             return following.version
@@ -85,95 +88,95 @@ class DeltaLake:
     def make_durable(self, path: str, version: int) -> None:
         """As the seam says. After a sync that failed it refuses until `recover` has proven the table: the
         kernel reports a failed write once and then calls the page clean."""
-        with self._store(path):
+        with self._faults(path):
             if path in self._unsure:
                 raise Transient("GC-6005", path=path, reason="an earlier sync failed")
             span = range(self._durable.get(path, -1) + 1, version + 1)
             if not span:
                 return
             try:
-                recovery.sync(self._root, self._directory(path), span, self._synced_dirs)
+                recovery.sync(self.store, self._folder(path), span)
             except (OSError, recovery.Damaged):
                 self._unsure.add(path)
                 raise
             self._durable[path] = version
 
     def recover(self, path: str, synced_version: int) -> Recovery:
-        with self._store(path):
+        with self._faults(path):
             self._forget(path)
-            version, cut = recovery.cut_after_damage(self._root, self._directory(path), synced_version)
+            version, cut = recovery.cut_after_damage(self.store, self._folder(path), synced_version)
             self._durable[path] = version
             self._unsure.discard(path)
             return Recovery(version, cut)
 
     def txn(self, path: str, app: str) -> int | None:
-        with self._store(path):
+        with self._faults(path):
             held = self._held(path)
             if held is None:
                 return None
             if app not in held.txns:
-                opened = held.opened or DeltaTable(self._directory(path), version=held.version)
+                opened = held.opened or self._open(path, held.version)
                 held.txns[app] = opened.transaction_version(app)
             return held.txns[app]
 
     def schema(self, path: str) -> pa.Schema | None:
-        with self._store(path):
+        with self._faults(path):
             held = self._held(path)
             return None if held is None else held.schema
 
     def tables(self) -> Mapping[str, int]:
         """As the seam says; lists directories and opens no table."""
-        with self._store("."):
+        with self._faults("."):
             return dict(self._walk())
 
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """As the seam says. Raises FileNotFoundError where there is no table."""
-        with self._store(path):
+        with self._faults(path):
             held = self._held(path)
             if held is not None:
                 names = held.schema.names if columns is None else list(columns)
-                opened = DeltaTable(self._directory(path), version=held.version)
+                opened = self._open(path, held.version)
                 rows = opened.to_pyarrow_table(columns=[held.stored[name] for name in names])
                 return rows.rename_columns(names)
         raise FileNotFoundError(path)
 
     def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
-        with self._store("_system"):
-            recovery.keep(self._schema_file(fingerprint), content)
+        with self._faults("_system"):
+            if self.store.size(_schema_name(fingerprint)) is None:
+                self.store.keep(_schema_name(fingerprint), content)
 
     def kept_schema(self, fingerprint: bytes) -> bytes | None:
-        with self._store("_system"):
-            file = self._schema_file(fingerprint)
-            return file.read_bytes() if file.exists() else None
-
-    def _schema_file(self, fingerprint: bytes) -> Path:
-        return self._root / "_system" / "schemas" / f"{fingerprint.hex()}.json"
+        with self._faults("_system"):
+            with contextlib.suppress(FileNotFoundError):
+                return self.store.get(_schema_name(fingerprint))
+            return None
 
     def dataset(self, path: str) -> ds.Dataset | None:
         """The table's rows as they stand now, columns named as stored; None where there is no table."""
-        directory = self._directory(path)
-        with self._store(path):
-            if not DeltaTable.is_deltatable(str(directory)):
+        with self._faults(path):
+            if not recovery.versions(self.store, self._folder(path)):
                 return None
-            return DeltaTable(str(directory)).to_pyarrow_dataset()
+            return self._open(path).to_pyarrow_dataset()
 
     def maintain(self, path: str) -> bool:
         """Checkpoint the table when enough commits stand above its last checkpoint, and tell whether it was.
 
         Takes long on a large table: for a maintenance task, never between two appends that someone awaits.
         """
-        with self._store(path):
+        with self._faults(path):
             held = self._held(path)
-            table = self._directory(path)
-            if held is None or held.version - recovery.checkpointed(table) < self._commits_per_checkpoint:
+            if held is None:
+                return False
+            checkpointed = recovery.checkpointed(self.store, self._folder(path))
+            if held.version - checkpointed < self._commits_per_checkpoint:
                 return False
             self.make_durable(path, held.version)
-            DeltaTable(table, version=held.version).create_checkpoint()
-            recovery.sync_checkpoint(table)
+            self._open(path, held.version).create_checkpoint()
+            recovery.sync_checkpoint(self.store, self._folder(path))
             return True
 
     @contextlib.contextmanager
-    def _store(self, path: str) -> Iterator[None]:
+    def _faults(self, path: str) -> Iterator[None]:
         """Whatever fails below becomes a Transient, and what we held of the table is looked up anew."""
         try:
             yield
@@ -187,20 +190,25 @@ class DeltaLake:
                 raise
             raise Transient("GC-6005", path=path, reason=type(error).__name__) from error
 
-    def _directory(self, path: str) -> Path:
+    def _folder(self, path: str) -> str:
         if not path or any(part in ("", ".", "..") for part in path.split("/")):
             raise ValueError("not a table's path")
-        return self._root / PurePosixPath(path)
+        return path
+
+    def _open(self, path: str, version: int | None = None) -> DeltaTable:
+        """A handle of deltalake's, at the newest version unless one is named."""
+        place = self.store.locate(self._folder(path))
+        options = None if place.options is None else dict(place.options)
+        return DeltaTable(place.address, version=version, storage_options=options)
 
     def _held(self, path: str) -> _Held | None:
         with self._lock:
             if path in self._tables:
                 self._tables.move_to_end(path)
                 return self._tables[path]
-        directory = self._directory(path)
-        if not recovery.versions(directory):
+        if not recovery.versions(self.store, self._folder(path)):
             return None
-        held = _look_up(DeltaTable(directory))
+        held = _look_up(self._open(path))
         self._hold(path, held)
         return held
 
@@ -221,40 +229,26 @@ class DeltaLake:
         """One Parquet file for each date in `rows`, and the actions that add them."""
         actions = []
         for date, content, stats in datafiles.encode(rows, stored):
-            folder = f"{columns.PARTITION}={date}"
-            name = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
-            (self._directory(path) / folder).mkdir(parents=True, exist_ok=True)
-            (self._directory(path) / name).write_bytes(content)
+            name = f"{columns.PARTITION}={date}/part-{uuid.uuid4()}.zstd.parquet"
+            self.store.put(f"{self._folder(path)}/{name}", content)
             partition = (columns.PARTITION, date.isoformat())
             actions.append(commits.add(name, partition, content, written_ms, stats))
         return actions
 
-    def _publish(self, path: str, version: int, entry: bytes) -> None:
-        """Give the entry its name, unless another has it. An outcome that is unknown is looked up."""
-        log = self._directory(path) / recovery.LOG
-        log.mkdir(parents=True, exist_ok=True)
-        draft = log / f"{uuid.uuid4()}.tmp"
-        final = log / commits.entry_name(version)
-        draft.write_bytes(entry)
-        try:
-            os.link(draft, final)
-        except OSError:
-            if not final.exists() or final.read_bytes() != entry:
-                raise
-        finally:
-            with contextlib.suppress(OSError):  # `recover` clears drafts that stay behind
-                draft.unlink()
+    def _walk(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        below = [item.name for item in self.store.list(folder) if item.name.endswith("/")]
+        if f"{recovery.LOG}/" in below:
+            if found := recovery.versions(self.store, folder):
+                yield folder, found[-1]
+            return
+        for name in below:
+            path = f"{folder}/{name[:-1]}".lstrip("/")
+            if path not in _NOT_TABLES:
+                yield from self._walk(path)
 
-    def _walk(self) -> Iterator[tuple[str, int]]:
-        not_tables = {self._root / "files", self._root / "_system" / "damaged"}
-        for place, folders, _ in os.walk(self._root):
-            here = Path(place)
-            if recovery.LOG in folders:
-                found = recovery.versions(here)
-                folders.clear()
-                if found:
-                    yield here.relative_to(self._root).as_posix(), found[-1]
-            folders[:] = [name for name in folders if here / name not in not_tables]
+
+def _schema_name(fingerprint: bytes) -> str:
+    return f"_system/schemas/{fingerprint.hex()}.json"
 
 
 def _look_up(table: DeltaTable) -> _Held:

@@ -1,58 +1,61 @@
 """Large values and files: assembled from their pieces, verified, then kept under their SHA-256.
 
-An object lies at `<site>/<sha256>` below the root, whole or not at all; while its pieces arrive it is a part
-file beside. Pieces may come again after a restart: they are written where they belong. Finished means hashed,
-synced and renamed, in that order.
+An object lies at `<site>/<sha256>` in its store, whole or not at all; while its pieces arrive it is a part file on
+the local disk. Pieces may come again after a restart: they are written where they belong. Finished means hashed,
+then kept by the store.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from protocol.batch import PieceHeader
 from protocol.errors import Rejected, Transient
 from protocol.limits import MIB
 
+from .localstore import LocalStore
+from .store import Store
+
 _CHUNK = 4 * MIB
 
 
 class Objects:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def path(self, site: str, sha256: str) -> Path:
-        return self._root / site / sha256
+    def __init__(self, parts: Path, store: Store | None = None) -> None:
+        """`parts` is the folder of the part files, where finished objects lie too unless they have another store."""
+        self._parts = parts
+        self._store = store or LocalStore(parts)
 
     def has(self, site: str, sha256: str) -> bool:
-        return self.path(site, sha256).exists()
+        return self._store.size(f"{site}/{sha256}") is not None
+
+    def read(self, site: str, sha256: str) -> bytes:
+        """Raises OSError, FileNotFoundError where the object is not finished."""
+        return self._store.get(f"{site}/{sha256}")
 
     def add(self, site: str, piece: PieceHeader, data: bytes) -> bool:
         """Write a piece; True when the object is finished (or was before). Raises Rejected GC-5006 where what
         stands before it never came (no piece makes a hole, so no file is larger than what was sent) or where all
-        pieces are there and the hash is another one, Transient GC-6005 where the disk fails."""
-        whole = self.path(site, piece.sha256)
-        part = whole.with_name(f".{piece.sha256}.part")
+        pieces are there and the hash is another one, Transient GC-6005 where the disk or the store fails."""
+        name = f"{site}/{piece.sha256}"
+        part = self._parts / site / f".{piece.sha256}.part"
         try:
-            if whole.exists():
-                _sync(whole.parent)  # whoever renamed it may have died before this
+            if not part.exists() and self._store.size(name) is not None:
+                self._store.sync([name])  # whoever kept it may have died before it was durable
                 return True
-            self._make_folder(whole.parent)
+            part.parent.mkdir(parents=True, exist_ok=True)
             if piece.offset > (part.stat().st_size if part.exists() else 0):
                 raise Rejected("GC-5006", reason="a piece of a large value out of its order")
             with open(part, "r+b" if part.exists() else "w+b") as file:
                 file.seek(piece.offset)
                 file.write(data)
-                file.flush()
-                if piece.offset + len(data) < piece.size:
-                    return False
-                return self._finish(file.fileno(), part, whole, piece)
+            if piece.offset + len(data) < piece.size:
+                return False
+            return self._finish(part, name, piece)
         except OSError as e:
             raise Transient("GC-6005", path="files", reason=type(e).__name__) from e
 
-    def _finish(self, fd: int, part: Path, whole: Path, piece: PieceHeader) -> bool:
-        os.fsync(fd)
+    def _finish(self, part: Path, name: str, piece: PieceHeader) -> bool:
         digest = hashlib.sha256()
         with open(part, "rb") as file:
             while chunk := file.read(_CHUNK):
@@ -60,20 +63,5 @@ class Objects:
         if digest.hexdigest() != piece.sha256 or part.stat().st_size != piece.size:
             part.unlink()
             raise Rejected("GC-5006", reason="content of a large value")
-        os.replace(part, whole)
-        _sync(whole.parent)
+        self._store.keep(name, part)
         return True
-
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _sync(self._root)
-            _sync(self._root.parent)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,28 +1,27 @@
-"""What a lake on a local disk does for durability: sync what was committed, and after a power cut prove it.
+"""What the lake does for durability: sync what was committed, and after an unclean stop prove it.
 
-deltalake never calls fsync (measured with strace, 1.6.6), and it opens a table whose last log entry is empty
-without a word, its rows missing (measured). So commits are synced here, and after an unclean stop each one
-that was not known to be synced is synced, read back from the disk and compared with its digests; the first
-that fails is cut, with everything after it. Nothing is deleted: cut entries move to `_system/damaged`.
-Knows Delta's log as files; it does not know deltalake.
+deltalake opens a table whose last log entry is empty without a word, its rows missing (measured). So after an
+unclean stop each commit that was not known to be durable is synced, read back from where a power cut would have
+left it and compared with its digests; the first that fails is cut, with everything after it. Nothing is deleted:
+cut entries move to `_system/damaged`. Knows Delta's log as names in a store; it does not know deltalake.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import itertools
 import json
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import commits
+from .store import Store
 
 LOG = "_delta_log"
+DAMAGED = "_system/damaged"
 _LAST_CHECKPOINT = "_last_checkpoint"
 _DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EINVAL)
 
@@ -31,89 +30,76 @@ class Damaged(Exception):
     """A commit that is not whole: its entry, or a data file that it names. Stays inside landing."""
 
 
-def establish(root: Path) -> None:
-    """Make `root` and what is missing above it, durably."""
-    missing = [place for place in (root, *root.parents) if not place.exists()]
-    root.mkdir(parents=True, exist_ok=True)
-    for place in missing:
-        _sync_path(place.parent)
+def log_entry(table: str, version: int) -> str:
+    """The name of a commit's log entry."""
+    return f"{table}/{LOG}/{commits.entry_name(version)}"
 
 
-def versions(table: Path) -> list[int]:
+def versions(store: Store, table: str) -> list[int]:
     """Every version that has a log entry, rising; none where there is no table."""
-    try:
-        names = os.listdir(table / LOG)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(v for v in map(commits.entry_version, names) if v is not None)
+    found = (commits.entry_version(name) for name in _log(store, table))
+    return sorted(v for v in found if v is not None)
 
 
-def sync(root: Path, table: Path, span: Iterable[int], synced_dirs: set[Path]) -> None:
+def sync(store: Store, table: str, span: Iterable[int]) -> None:
     """Make the commits of `span` durable: data files, entries, then the directories that name them.
 
-    `synced_dirs` remembers which directories are known to stand durably in their parents. Raises OSError, and
-    Damaged for an entry that is not whole.
+    Raises OSError, and Damaged for an entry that is not whole.
     """
-    touched = {table / LOG}
+    names = []
     for version in span:
-        entry = table / LOG / commits.entry_name(version)
-        for name, _, _ in commits.data_files(_actions(entry)):
-            file = table / unquote(name)
-            _sync_path(file)
-            touched.add(file.parent)
-        _sync_path(entry)
-    for directory in sorted(touched):
-        _sync_path(directory)
-        _sync_parents(root, directory, synced_dirs)
+        entry = log_entry(table, version)
+        added = commits.data_files(_actions(store.get(entry)))
+        names += [*(f"{table}/{unquote(name)}" for name, _, _ in added), entry]
+    store.sync(names)
 
 
-def cut_after_damage(root: Path, table: Path, synced_version: int) -> tuple[int, tuple[int, ...]]:
+def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int, tuple[int, ...]]:
     """The last version that is whole from `synced_version` on, and the versions that were cut above it.
 
-    What stays has been synced and read back. Raises OSError when the disk refuses to say.
+    What stays has been synced and read back. Raises OSError when the store refuses to say.
     """
-    present = versions(table)
+    present = versions(store, table)
     last = min(synced_version, present[-1]) if present else -1
-    synced_dirs: set[Path] = set()
     for version in (v for v in present if v > last):
-        if version != last + 1 or not _is_whole(root, table, version, synced_dirs):
+        if version != last + 1 or not _is_whole(store, table, version):
             break
         last = version
     cut = tuple(v for v in present if v > last)
     if present:
-        _move_aside(root, table, last, cut)
+        _move_aside(store, table, last, cut)
     return last, cut
 
 
-def sync_checkpoint(table: Path) -> None:
+def sync_checkpoint(store: Store, table: str) -> None:
     """Make the newest checkpoint durable, and then what points to it."""
-    for _, name in _checkpoints(table)[-1:]:
-        _sync_path(table / LOG / name)
-    _sync_path(table / LOG / _LAST_CHECKPOINT)
-    _sync_path(table / LOG)
+    newest = [name for _, name in _checkpoints(store, table)[-1:]]
+    store.sync(f"{table}/{LOG}/{name}" for name in [*newest, _LAST_CHECKPOINT])
 
 
-def checkpointed(table: Path) -> int:
+def checkpointed(store: Store, table: str) -> int:
     """The version of the newest checkpoint, -1 where there is none."""
-    found = _checkpoints(table)
+    found = _checkpoints(store, table)
     return found[-1][0] if found else -1
 
 
-def _actions(entry: Path) -> list[commits.Action]:
-    actions = commits.decode(entry.read_bytes())
+def _log(store: Store, table: str) -> list[str]:
+    return [item.name for item in store.list(f"{table}/{LOG}")]
+
+
+def _actions(entry: bytes) -> list[commits.Action]:
+    actions = commits.decode(entry)
     if actions is None:
         raise Damaged
     return actions
 
 
-def _is_whole(root: Path, table: Path, version: int, synced_dirs: set[Path]) -> bool:
-    """Synced first and read past the page cache, which after a failed write may hold what the disk does not."""
+def _is_whole(store: Store, table: str, version: int) -> bool:
+    """Synced first, then read past every cache, which after a failed write may hold what the disk does not."""
     try:
-        sync(root, table, [version], synced_dirs)
-        entry = table / LOG / commits.entry_name(version)
-        _forget_cached(entry)
-        for name, size, declared in commits.data_files(_actions(entry)):
-            _check_file(table / unquote(name), size, declared)
+        sync(store, table, [version])
+        for name, size, declared in commits.data_files(_actions(store.prove(log_entry(table, version)))):
+            _check(store.prove(f"{table}/{unquote(name)}"), size, declared)
     except Damaged:
         return False
     except OSError as error:
@@ -123,9 +109,7 @@ def _is_whole(root: Path, table: Path, version: int, synced_dirs: set[Path]) -> 
     return True
 
 
-def _check_file(file: Path, size: int, declared: str | None) -> None:
-    _forget_cached(file)
-    content = file.read_bytes()
+def _check(content: bytes, size: int, declared: str | None) -> None:
     if len(content) != size or (declared is not None and commits.digest(content) != declared):
         raise Damaged
     if declared is None:
@@ -135,95 +119,52 @@ def _check_file(file: Path, size: int, declared: str | None) -> None:
             raise Damaged from error
 
 
-def _move_aside(root: Path, table: Path, last: int, cut: tuple[int, ...]) -> None:
+def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...]) -> None:
     """From the top down, so that a crash in between leaves a log that the next recovery cuts further."""
-    log = table / LOG
-    checkpoints = _checkpoints(table)
-    kept = {version for version, name in checkpoints if version <= last and _reads(log / name)}
+    log = f"{table}/{LOG}"
+    checkpoints = _checkpoints(store, table)
+    kept = {version for version, name in checkpoints if version <= last and _reads(store, f"{log}/{name}")}
     aside = [name for version, name in checkpoints if version not in kept]
-    aside += [_LAST_CHECKPOINT] if aside or _points_wrong(log / _LAST_CHECKPOINT, kept) else []
+    aside += [_LAST_CHECKPOINT] if aside or _points_wrong(store, f"{log}/{_LAST_CHECKPOINT}", kept) else []
     aside += [commits.entry_name(version) for version in reversed(cut)]
-    existing = [name for name in aside if (log / name).exists()]
+    present = set(_log(store, table))
+    existing = [name for name in aside if name in present]
     if existing:
-        target = _fresh_directory(root / "_system" / "damaged" / table.relative_to(root), last + 1)
+        target = _fresh_folder(store, f"{DAMAGED}/{table}", last + 1)
         for name in existing:
-            os.replace(log / name, target / name)
-        _sync_path(target)
-        _sync_parents(root, target, set())
-    for name in os.listdir(log):
-        if name.endswith(".tmp"):
-            (log / name).unlink()
-    _sync_path(log)
+            store.move(f"{log}/{name}", f"{target}/{name}")
+        store.sync([f"{target}/"])
+    store.tidy(log)
+    store.sync([f"{log}/"])
 
 
-def keep(file: Path, content: bytes) -> None:
-    """Write a file that never changes, durably and whole, unless it is there."""
-    if file.exists():
-        return
-    establish(file.parent)
-    draft = file.with_name(f".{file.name}.new")
-    draft.write_bytes(content)
-    _sync_path(draft)
-    os.replace(draft, file)
-    _sync_path(file.parent)
-
-
-def _checkpoints(table: Path) -> list[tuple[int, str]]:
-    try:
-        names = os.listdir(table / LOG)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    found = ((commits.checkpoint_version(name), name) for name in names)
+def _checkpoints(store: Store, table: str) -> list[tuple[int, str]]:
+    found = ((commits.checkpoint_version(name), name) for name in _log(store, table))
     return sorted((version, name) for version, name in found if version is not None)
 
 
-def _reads(checkpoint: Path) -> bool:
+def _reads(store: Store, checkpoint: str) -> bool:
     """A checkpoint only repeats the entries, so one in doubt is better away than half read."""
     try:
-        held = pq.read_table(pa.BufferReader(checkpoint.read_bytes()), columns=["metaData", "protocol"])
-    except (pa.ArrowException, OSError):
+        held = pq.read_table(pa.BufferReader(store.get(checkpoint)), columns=["metaData", "protocol"])
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None) not in (None, *_DAMAGE):  # Arrow's own have no number
+            raise
         return False
     return all(len(held[name]) - held[name].null_count == 1 for name in held.column_names)
 
 
-def _points_wrong(pointer: Path, kept: set[int]) -> bool:
+def _points_wrong(store: Store, pointer: str, kept: set[int]) -> bool:
     """deltalake does not open a table whose pointer leads to no checkpoint."""
     try:
-        return json.loads(pointer.read_bytes())["version"] not in kept
+        return json.loads(store.get(pointer))["version"] not in kept
     except FileNotFoundError:
         return False
     except (ValueError, KeyError, TypeError):
         return True
 
 
-def _fresh_directory(parent: Path, version: int) -> Path:
-    for attempt in range(1_000_000):
-        target = parent / f"{version}-{attempt}"
-        with contextlib.suppress(FileExistsError):
-            target.mkdir(parents=True)
-            return target
-    raise OSError("no free name for damaged commits")
-
-
-def _sync_parents(root: Path, directory: Path, synced_dirs: set[Path]) -> None:
-    while directory != root and directory not in synced_dirs:
-        _sync_path(directory.parent)
-        synced_dirs.add(directory)
-        directory = directory.parent
-
-
-def _sync_path(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _forget_cached(file: Path) -> None:
-    if hasattr(os, "posix_fadvise"):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(handle)
+def _fresh_folder(store: Store, parent: str, version: int) -> str:
+    taken = {item.name for item in store.list(parent)}
+    names = (f"{version}-{attempt}" for attempt in itertools.count())
+    return f"{parent}/{next(name for name in names if f'{name}/' not in taken)}"

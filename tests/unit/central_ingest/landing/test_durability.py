@@ -12,6 +12,7 @@ import pytest
 
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Recovery, Txn
+from central_ingest.landing.localstore import LocalStore
 from protocol.errors import Transient
 
 from .delta_tables import APP, DAY, PATH, data_file, ids, log, rows
@@ -63,6 +64,35 @@ def test_all_that_a_commit_stands_on_is_synced_and_only_once(
     assert syncs.paths == []
     lake.make_durable(PATH, lake.append(PATH, rows(2), []))
     assert syncs.paths == [data_file(root, 2), log(root, 2), table / "_delta_log", partition]
+
+
+def test_what_is_kept_is_synced_before_it_has_its_name(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large values and schemas: after a power cut there is no name with half the content."""
+    part = tmp_path / "part"
+    part.write_bytes(b"content")
+    syncs = Syncs(monkeypatch)
+    store, replace = LocalStore(root), os.replace
+    before = []
+
+    def noted(source: Path, target: Path) -> None:
+        before.append((source, list(syncs.paths)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", noted)
+    store.keep("h1/whole", part)
+    store.keep("h1/text", b"content")
+    assert [source == synced[-1] for source, synced in before] == [True, True]
+    assert syncs.paths == [
+        root.parent,
+        root.parent.parent,
+        part,
+        root / "h1",
+        root,
+        before[1][0],
+        root / "h1",
+    ]
 
 
 def test_after_a_failed_sync_nothing_is_called_durable_until_recovery(

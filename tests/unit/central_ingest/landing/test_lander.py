@@ -299,7 +299,7 @@ def test_an_object_holds_the_low_water_mark_until_it_is_whole(ground: Ground, se
     ground.start()
     ground.write(sender.send(Kind.PIECE, a_piece(sha, len(content), 9_000, content[9_000:])))
     ground.land()
-    assert ground.objects.path("h1", sha).read_bytes() == content
+    assert ground.objects.read("h1", sha) == content
     assert ground.low_water(STREAM) == ground.journal.end
 
 

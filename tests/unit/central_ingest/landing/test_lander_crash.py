@@ -229,7 +229,7 @@ class Centre:
 
     def check_objects(self) -> None:
         for stream, sha, content in self.objects:
-            assert self.ground.objects.path(stream.site, sha).read_bytes() == content
+            assert self.ground.objects.read(stream.site, sha) == content
 
 
 @settings(max_examples=15, deadline=None)

@@ -38,7 +38,7 @@ def test_the_last_piece_finishes_whatever_its_size(tmp_path: Path, last: int) ->
     assert not objects.has(SITE, SHA)
     assert add(objects, cut, len(CONTENT)) is True
     assert objects.has(SITE, SHA)
-    assert objects.path(SITE, SHA).read_bytes() == CONTENT
+    assert objects.read(SITE, SHA) == CONTENT
     assert names(tmp_path / "files") == [SHA]
 
 
@@ -49,7 +49,7 @@ def test_after_a_crash_pieces_come_again(tmp_path: Path) -> None:
     again = Objects(tmp_path)
     assert not again.has(SITE, SHA)
     assert [add(again, at, min(at + 10_000, 25_600)) for at in (0, 10_000, 20_000)] == [False, False, True]
-    assert again.path(SITE, SHA).read_bytes() == CONTENT
+    assert again.read(SITE, SHA) == CONTENT
     assert [add(again, at, min(at + 10_000, 25_600)) for at in (0, 10_000, 20_000)] == [True, True, True]
     assert names(tmp_path) == [SHA]
 
@@ -59,7 +59,7 @@ def test_what_a_crash_tore_is_written_over(tmp_path: Path) -> None:
     (tmp_path / SITE / f".{SHA}.part").write_bytes(b"\0" * 15_000)
     objects = Objects(tmp_path)
     assert [add(objects, 0, 20_000), add(objects, 20_000, 25_600)] == [False, True]
-    assert objects.path(SITE, SHA).read_bytes() == CONTENT
+    assert objects.read(SITE, SHA) == CONTENT
 
 
 def test_another_hash_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -119,4 +119,4 @@ def test_any_cut_and_any_repetition_gives_the_content(
         for piece in pieces[:upto]:
             assert add(objects, *piece) is False
     assert [add(objects, *piece) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
-    assert objects.path(SITE, SHA).read_bytes() == CONTENT
+    assert objects.read(SITE, SHA) == CONTENT
