@@ -9,7 +9,7 @@ takes for one, and U+0000, which Arrow's C interface cuts. Such a name is stored
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 from pyarrow import types
@@ -23,15 +23,18 @@ _ESCAPED = re.compile(r"\^(?:([a-z])|([0-9]+);)")
 _METADATA_NOT_KEPT = (b"delta.", b"ARROW:")  # would make Delta or Arrow act on what a source wrote
 
 
-def fit(path: str, rows: pa.Table, held: pa.Schema | None) -> pa.Table:
-    """`rows` in lake types, all columns nullable, ready to be appended to a table that holds `held`.
+def fit(
+    path: str, rows: pa.Table, held: pa.Schema | None, partition: Sequence[str] = (PARTITION,)
+) -> pa.Table:
+    """`rows` in lake types, all columns nullable, ready for a table that holds `held` and is partitioned so.
 
     Raises Permanent GC-6004 when a column has another type than `held` says, or one that no column of the
     lake can have.
     """
-    if PARTITION not in rows.schema.names or len(set(rows.schema.names)) != len(rows.schema.names):
-        raise ValueError("rows need the column _gc_date, and no column twice")
-    if rows.column(PARTITION).null_count:
+    names = set(rows.schema.names)
+    if not names.issuperset(partition) or len(names) != len(rows.schema.names):
+        raise ValueError(f"rows need the columns {', '.join(partition)}, and no column twice")
+    if PARTITION in partition and rows.column(PARTITION).null_count:
         raise ValueError("_gc_date is never null")
     fields = []
     for field in rows.schema:

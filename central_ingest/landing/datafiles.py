@@ -1,4 +1,4 @@
-"""The Parquet files of one append, as bytes: one for each received date, with the statistics that Delta keeps.
+"""The Parquet files of one commit, as bytes: one for each partition, with the statistics that Delta keeps.
 
 Only the stream's own numbers get statistics in the log: a minimum of a name or a birthday would put a
 patient's data where nobody looks for it, and deltalake panics over dates beyond the year 262,142. The files
@@ -8,32 +8,82 @@ themselves hold Parquet's usual ones. Pure: it refuses to know where the bytes g
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .columns import PARTITION
-
 STATS = ("_gc_epoch", "_gc_seq")
 _SAMPLE_ROWS = 512
+_PIECE_ROWS = 16_384
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
-def encode(
-    rows: pa.Table, stored: Mapping[str, str]
-) -> Iterator[tuple[datetime.date, bytes, dict[str, Any]]]:
-    """Date, file and statistics of each part of `rows`; columns get the names that `stored` gives them."""
-    for date, part in _by_date(rows):
-        data = part.drop_columns([PARTITION])
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file's content, its partition (stored column name to Delta's text of the value) and its statistics."""
+
+    content: bytes
+    partition: dict[str, str | None]
+    stats: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Below the table, ending in a slash. Polars takes the values from here and not from the log (measured), so
+        they are spelled as Hive and delta-rs spell them."""
+        values = {name: _NULL if v is None else quote(v, safe="") for name, v in self.partition.items()}
+        return "".join(f"{name}={value}/" for name, value in values.items())
+
+
+def encode(rows: pa.Table, stored: Mapping[str, str], partition: Sequence[str]) -> Iterator[DataFile]:
+    """One file for each combination of values in the columns `partition`; columns get the names that `stored`
+    gives them."""
+    for values, part in _split(rows, partition):
+        data = part.drop_columns(list(partition))
         named = data.rename_columns([stored[name] for name in data.schema.names])
         sink = pa.BufferOutputStream()
         few = [stored[field.name] for field in data.schema if _repeats(data.column(field.name))]
         pq.write_table(
             named, sink, compression="zstd", compression_level=1, store_schema=False, use_dictionary=few
         )
-        yield date, sink.getvalue().to_pybytes(), _stats(data)
+        texts = {stored[name]: value for name, value in values.items()}
+        yield DataFile(sink.getvalue().to_pybytes(), texts, _stats(data))
+
+
+def decode(
+    content: bytes, schema: pa.Schema, stored: Mapping[str, str], partition: Mapping[str, str | None]
+) -> Iterator[pa.Table]:
+    """The rows of a file, a piece at a time, as a table of `schema`: columns by their exact names, null where the
+    file is older than its column."""
+    file = pq.ParquetFile(pa.BufferReader(content))
+    there = set(file.schema_arrow.names)
+    for batch in file.iter_batches(batch_size=_PIECE_ROWS):
+        columns = []
+        for field in schema:
+            name = stored[field.name]
+            if name in partition:
+                value = pa.scalar(partition[name], pa.string()).cast(field.type)
+                columns.append(pa.repeat(value, batch.num_rows))
+            elif name in there:
+                columns.append(batch.column(name).cast(field.type))
+            else:
+                columns.append(pa.nulls(batch.num_rows, field.type))
+        yield pa.Table.from_arrays(columns, schema=schema)
+
+
+def partition_text(value: object) -> str | None:
+    """Delta's text of a partition value ("Partition Value Serialization"). What has no sure one is our mistake."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, int) or type(value) is datetime.date:
+        return str(value)
+    raise ValueError("a partition value is a date, a whole number, a truth or a text that is not empty")
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
@@ -45,11 +95,20 @@ def _repeats(column: pa.ChunkedArray) -> bool:
     return int(pc.count_distinct(sample, mode="all").as_py()) * 2 <= len(sample)
 
 
-def _by_date(rows: pa.Table) -> Iterator[tuple[datetime.date, pa.Table]]:
-    days = pc.unique(rows.column(PARTITION))
-    for day in days:
-        part = rows if len(days) == 1 else rows.filter(pc.equal(rows.column(PARTITION), day))
-        yield day.as_py(), part
+def _split(rows: pa.Table, names: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
+    if not names:
+        if rows.num_rows:
+            yield {}, rows
+        return
+    first, rest = names[0], names[1:]
+    column = rows.column(first)
+    values = pc.unique(column)
+    for value in values:
+        part = rows
+        if len(values) > 1:
+            part = rows.filter(pc.equal(column, value) if value.is_valid else pc.is_null(column))
+        for others, smaller in _split(part, rest):
+            yield {first: partition_text(value.as_py())} | others, smaller
 
 
 def _stats(data: pa.Table) -> dict[str, Any]:

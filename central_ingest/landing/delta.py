@@ -11,10 +11,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,34 +23,30 @@ from deltalake import Schema as DeltaSchema
 
 from protocol.errors import Fault, Transient
 
-from . import columns, commits, datafiles, recovery
+from . import columns, commits, datafiles, recovery, tablefiles
+from .held import Held, following
 from .lake import Recovery, Txn
 from .localstore import LocalStore
 from .store import Store
+from .tablestate import LiveFile
 
 _TABLES_HELD_MAX = 4_096  # what is held of a table is its schema and txns, a few kB
 _COMMITS_PER_CHECKPOINT = 100
-_NOT_TABLES = ("files", recovery.DAMAGED)
+_LOCKS = 256  # tables that share one wait for each other now and then; 40,000 locks would be kept for nothing
 
 
-@dataclass(slots=True)
-class _Held:
-    """What appends need to know of a table; `opened` answers for txns until we commit ourselves."""
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a rewrite starts from: what appends hold of the table, the version it read, how often it was cut."""
 
+    held: Held | None
     version: int
-    table_id: str
-    created_ms: int
-    schema: pa.Schema = field(default_factory=lambda: pa.schema([]))
-    stored: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-    zoneless: bool = False
-    txns: dict[str, int | None] = field(default_factory=dict)
-    opened: DeltaTable | None = None
+    cuts: int
 
 
 class DeltaLake:
-    """A `Lake` in a store (a path: on the local disk there). Safe for use from several threads, each table from one
-    at a time."""
+    """A `Lake` in a store (a path: on the local disk there). Safe for use from several threads: one that appends to a
+    table and one that rewrites it take turns for a commit, and do everything else side by side."""
 
     def __init__(
         self,
@@ -64,53 +59,128 @@ class DeltaLake:
         self._commits_per_checkpoint = commits_per_checkpoint
         self._clock = clock
         self._lock = threading.Lock()
-        self._tables: OrderedDict[str, _Held] = OrderedDict()
+        self._turns = [threading.RLock() for _ in range(_LOCKS)]
+        self._tables: OrderedDict[str, Held] = OrderedDict()
         self._durable: dict[str, int] = {}  # of tables that this process synced or recovered
+        self._cuts: dict[str, int] = {}  # how often commits were cut: versions then stand for others
         self._unsure: set[str] = set()
         with self._faults("."):
             self.store.establish()
 
     def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
-        with self._faults(path):
+        with self._faults(path), self._turn(path):
             held = self._held(path)
-            fitted = columns.fit(path, rows, None if held is None else held.schema)
+            partition = (columns.PARTITION,) if held is None else held.partition
+            fitted = columns.fit(path, rows, None if held is None else held.schema, partition)
             written_ms = int(self._clock() * 1_000)
-            following = _following(held, fitted.schema, written_ms)
+            coming = following(held, fitted.schema, written_ms, partition)
             actions = [commits.txn(one.app, one.version) for one in txns]
-            actions += _definition(held, following)
-            actions += self._write_files(path, fitted, following.stored, written_ms)
-            entry = recovery.log_entry(self._folder(path), following.version)
-            self.store.create(entry, commits.encode(actions, written_ms))
-            following.txns |= {one.app: one.version for one in txns}
-            self._hold(path, following)
-            return following.version
+            actions += _definition(held, coming)
+            actions += tablefiles.write(self.store, path, fitted, coming, written_ms)
+            entry = commits.encode(actions, written_ms)
+            self.store.create(recovery.log_entry(path, coming.version), entry)
+            coming.txns |= {one.app: one.version for one in txns}
+            self._hold(path, coming)
+            return coming.version
 
     def make_durable(self, path: str, version: int) -> None:
         """As the seam says. After a sync that failed it refuses until `recover` has proven the table: the
         kernel reports a failed write once and then calls the page clean."""
-        with self._faults(path):
-            if path in self._unsure:
-                raise Transient("GC-6005", path=path, reason="an earlier sync failed")
-            span = range(self._durable.get(path, -1) + 1, version + 1)
+        with self._faults(path), self._turn(path):
+            self._refuse_unsure(path)
+            if path not in self._durable:
+                self._durable[path] = recovery.checkpointed(self.store, tablefiles.folder(path))
+            span = range(self._durable[path] + 1, version + 1)
             if not span:
                 return
             try:
-                recovery.sync(self.store, self._folder(path), span)
+                recovery.sync(self.store, tablefiles.folder(path), span)
             except (OSError, recovery.Damaged):
                 self._unsure.add(path)
                 raise
             self._durable[path] = version
 
+    def _refuse_unsure(self, path: str) -> None:
+        if path in self._unsure:
+            raise Transient("GC-6005", path=path, reason="an earlier sync failed")
+
     def recover(self, path: str, synced_version: int) -> Recovery:
-        with self._faults(path):
+        with self._faults(path), self._turn(path):
             self._forget(path)
-            version, cut = recovery.cut_after_damage(self.store, self._folder(path), synced_version)
+            version, cut = recovery.cut_after_damage(self.store, tablefiles.folder(path), synced_version)
             self._durable[path] = version
             self._unsure.discard(path)
+            if cut:
+                self._cuts[path] = self._cuts.get(path, 0) + 1
             return Recovery(version, cut)
 
-    def txn(self, path: str, app: str) -> int | None:
+    def rewrite(
+        self,
+        path: str,
+        removed: Sequence[LiveFile],
+        parts: Iterable[pa.Table],
+        *,
+        changes_rows: bool,
+        partition: Sequence[str] = (columns.PARTITION,),
+        txns: Sequence[Txn] = (),
+    ) -> int | None:
+        """One durable commit that removes data files and adds `parts`, each written before the next is asked for:
+        a file for each partition that it meets. Returns its version.
+
+        None, and nothing has changed, where one of `removed` is not live any more. Creates the table, partitioned by
+        `partition`, where there is none (a part without rows gives it columns). Parts may bring new columns to a
+        table to which nobody appends. Unless it `changes_rows`, those who follow the table pass the commit by.
+        """
+        with self._faults(path), contextlib.ExitStack() as undo:
+            basis = self._basis(path, removed)
+            if basis is None:
+                return None
+            adds: list[commits.Action] = []
+            undo.callback(lambda: tablefiles.discard(self.store, path, (one["add"]["path"] for one in adds)))
+            written_ms, coming = int(self._clock() * 1_000), basis.held
+            for part in parts:
+                shape = tuple(partition) if coming is None else coming.partition
+                fitted = columns.fit(path, part, coming and coming.schema, shape)
+                coming = following(coming, fitted.schema, written_ms, shape)
+                for one in tablefiles.write(self.store, path, fitted, coming, written_ms, changes_rows):
+                    adds.append(one)
+                    self.store.sync([tablefiles.file_name(path, one["add"]["path"])])
+            with self._turn(path):
+                self._refuse_unsure(path)
+                held = self._held(path)
+                if coming is None or not self._still_stands(path, basis, held, coming, removed):
+                    return None
+                final = following(held, coming.schema, written_ms, coming.partition)
+                actions = [commits.txn(one.app, one.version) for one in txns] + _definition(held, final)
+                actions += [
+                    commits.remove(f.path, f.partition, f.size, written_ms, changes_rows) for f in removed
+                ]
+                entry = commits.encode(actions + adds, written_ms, "MERGE" if changes_rows else "OPTIMIZE")
+                undo.pop_all()
+                self.store.create(recovery.log_entry(path, final.version), entry)
+                final.txns |= {one.app: one.version for one in txns}
+                self._hold(path, final)
+                self.make_durable(path, final.version)
+                return final.version
+
+    def files(self, path: str) -> list[LiveFile]:
+        """The data files whose rows the table holds now; none where there is no table. Reads the whole log since the
+        last checkpoint, so it is for maintenance, never between two appends."""
         with self._faults(path):
+            return list(recovery.state(self.store, tablefiles.folder(path)).live.values())
+
+    def read_file(self, path: str, file: LiveFile) -> Iterator[pa.Table]:
+        """The rows of one data file, a piece at a time, with all columns of the table under their exact names.
+        In memory stand the file as it lies and one piece."""
+        with self._faults(path):
+            held = self._held(path)
+            if held is not None:
+                content = self.store.get(tablefiles.file_name(path, file.path))
+                return datafiles.decode(content, held.schema, held.stored, file.partition)
+        raise FileNotFoundError(path)
+
+    def txn(self, path: str, app: str) -> int | None:
+        with self._faults(path), self._turn(path):
             held = self._held(path)
             if held is None:
                 return None
@@ -127,7 +197,7 @@ class DeltaLake:
     def tables(self) -> Mapping[str, int]:
         """As the seam says; lists directories and opens no table."""
         with self._faults("."):
-            return dict(self._walk())
+            return dict(tablefiles.walk(self.store))
 
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """As the seam says. Raises FileNotFoundError where there is no table."""
@@ -154,7 +224,7 @@ class DeltaLake:
     def dataset(self, path: str) -> ds.Dataset | None:
         """The table's rows as they stand now, columns named as stored; None where there is no table."""
         with self._faults(path):
-            if not recovery.versions(self.store, self._folder(path)):
+            if not recovery.versions(self.store, tablefiles.folder(path)):
                 return None
             return self._open(path).to_pyarrow_dataset()
 
@@ -167,13 +237,17 @@ class DeltaLake:
             held = self._held(path)
             if held is None:
                 return False
-            checkpointed = recovery.checkpointed(self.store, self._folder(path))
+            checkpointed = recovery.checkpointed(self.store, tablefiles.folder(path))
             if held.version - checkpointed < self._commits_per_checkpoint:
                 return False
             self.make_durable(path, held.version)
             self._open(path, held.version).create_checkpoint()
-            recovery.sync_checkpoint(self.store, self._folder(path))
+            recovery.sync_checkpoint(self.store, tablefiles.folder(path))
             return True
+
+    def _turn(self, path: str) -> threading.RLock:
+        """Whose turn it is with a table: entered for as long as a commit takes, never while files are read."""
+        return self._turns[hash(path) % _LOCKS]
 
     @contextlib.contextmanager
     def _faults(self, path: str) -> Iterator[None]:
@@ -190,29 +264,25 @@ class DeltaLake:
                 raise
             raise Transient("GC-6005", path=path, reason=type(error).__name__) from error
 
-    def _folder(self, path: str) -> str:
-        if not path or any(part in ("", ".", "..") for part in path.split("/")):
-            raise ValueError("not a table's path")
-        return path
-
     def _open(self, path: str, version: int | None = None) -> DeltaTable:
         """A handle of deltalake's, at the newest version unless one is named."""
-        place = self.store.locate(self._folder(path))
+        place = self.store.locate(tablefiles.folder(path))
         options = None if place.options is None else dict(place.options)
         return DeltaTable(place.address, version=version, storage_options=options)
 
-    def _held(self, path: str) -> _Held | None:
-        with self._lock:
-            if path in self._tables:
-                self._tables.move_to_end(path)
-                return self._tables[path]
-        if not recovery.versions(self.store, self._folder(path)):
-            return None
-        held = _look_up(self._open(path))
-        self._hold(path, held)
-        return held
+    def _held(self, path: str) -> Held | None:
+        with self._turn(path):
+            with self._lock:
+                if path in self._tables:
+                    self._tables.move_to_end(path)
+                    return self._tables[path]
+            if not recovery.versions(self.store, tablefiles.folder(path)):
+                return None
+            held = _look_up(self._open(path))
+            self._hold(path, held)
+            return held
 
-    def _hold(self, path: str, held: _Held) -> None:
+    def _hold(self, path: str, held: Held) -> None:
         with self._lock:
             self._tables[path] = held
             self._tables.move_to_end(path)
@@ -223,40 +293,43 @@ class DeltaLake:
         with self._lock:
             self._tables.pop(path, None)
 
-    def _write_files(
-        self, path: str, rows: pa.Table, stored: Mapping[str, str], written_ms: int
-    ) -> list[commits.Action]:
-        """One Parquet file for each date in `rows`, and the actions that add them."""
-        actions = []
-        for date, content, stats in datafiles.encode(rows, stored):
-            name = f"{columns.PARTITION}={date}/part-{uuid.uuid4()}.zstd.parquet"
-            self.store.put(f"{self._folder(path)}/{name}", content)
-            partition = (columns.PARTITION, date.isoformat())
-            actions.append(commits.add(name, partition, content, written_ms, stats))
-        return actions
+    def _basis(self, path: str, removed: Iterable[LiveFile]) -> _Basis | None:
+        """What a rewrite starts from; None where it would remove what is not live."""
+        with self._turn(path):
+            held, cuts = self._held(path), self._cuts.get(path, 0)
+        state = recovery.state(self.store, tablefiles.folder(path))
+        if not state.live.keys() >= {one.path for one in removed}:
+            return None
+        return _Basis(held, state.version, cuts)
 
-    def _walk(self, folder: str = "") -> Iterator[tuple[str, int]]:
-        below = [item.name for item in self.store.list(folder) if item.name.endswith("/")]
-        if f"{recovery.LOG}/" in below:
-            if found := recovery.versions(self.store, folder):
-                yield folder, found[-1]
-            return
-        for name in below:
-            path = f"{folder}/{name[:-1]}".lstrip("/")
-            if path not in _NOT_TABLES:
-                yield from self._walk(path)
+    def _still_stands(
+        self, path: str, basis: _Basis, held: Held | None, coming: Held, removed: Iterable[LiveFile]
+    ) -> bool:
+        """Whether what a rewrite started from is there yet: nothing was cut, nobody removed the same files, and no
+        column came from two sides."""
+        if self._cuts.get(path, 0) != basis.cuts or (held is None) != (basis.held is None):
+            return False
+        if held is None or basis.held is None:
+            return True
+        brings = len(coming.schema) > len(basis.held.schema)
+        if brings and len(held.schema) > len(basis.held.schema):
+            return False
+        since = range(basis.version + 1, held.version + 1)
+        gone = recovery.removed(self.store, tablefiles.folder(path), since)
+        return gone.isdisjoint(one.path for one in removed)
 
 
 def _schema_name(fingerprint: bytes) -> str:
     return f"_system/schemas/{fingerprint.hex()}.json"
 
 
-def _look_up(table: DeltaTable) -> _Held:
+def _look_up(table: DeltaTable) -> Held:
     facts = table.metadata()
     physical = pa.schema(table.schema().to_arrow())
     exact = [columns.exact_name(name) for name in physical.names]
-    return _Held(
+    return Held(
         version=table.version(),
+        partition=tuple(columns.exact_name(name) for name in facts.partition_columns),
         table_id=str(facts.id),
         created_ms=facts.created_time,
         schema=pa.schema([one.with_name(name) for one, name in zip(physical, exact, strict=True)]),
@@ -267,39 +340,15 @@ def _look_up(table: DeltaTable) -> _Held:
     )
 
 
-def _following(held: _Held | None, rows: pa.Schema, now_ms: int) -> _Held:
-    """What the table will be with the next commit; equal in schema to `held` where no column is new."""
-    if held is None:
-        stats = ",".join(name for name in datafiles.STATS if name in rows.names)
-        settings = {"delta.dataSkippingStatsColumns": stats} if stats else {}
-        held = _Held(-1, str(uuid.uuid4()), now_ms, settings=settings)
-    schema = columns.united(held.schema, rows)
-    return _Held(
-        version=held.version + 1,
-        table_id=held.table_id,
-        created_ms=held.created_ms,
-        schema=schema,
-        stored=columns.stored_names(schema.names, held.stored),
-        settings=held.settings,
-        zoneless=held.zoneless or any(_has_zoneless(one.type) for one in schema),
-        txns=dict(held.txns),
-    )
-
-
-def _definition(held: _Held | None, following: _Held) -> list[commits.Action]:
+def _definition(held: Held | None, coming: Held) -> list[commits.Action]:
     """The actions that define the table, where it is new or changes."""
     actions = []
-    if held is None or held.zoneless != following.zoneless:
-        actions.append(commits.protocol(following.zoneless))
-    if held is None or len(held.schema) != len(following.schema):
-        named = [one.with_name(following.stored[one.name]) for one in following.schema]
+    if held is None or held.zoneless != coming.zoneless:
+        actions.append(commits.protocol(coming.zoneless))
+    if held is None or len(held.schema) != len(coming.schema):
+        named = [one.with_name(coming.stored[one.name]) for one in coming.schema]
         schema = DeltaSchema.from_arrow(pa.schema(named)).to_json()
-        facts = (following.table_id, following.created_ms, schema, following.settings, columns.PARTITION)
+        partition = [coming.stored[name] for name in coming.partition]
+        facts = (coming.table_id, coming.created_ms, schema, coming.settings, partition)
         actions.append(commits.metadata(*facts))
     return actions
-
-
-def _has_zoneless(kind: pa.DataType) -> bool:
-    if pa.types.is_timestamp(kind):
-        return kind.tz is None
-    return any(_has_zoneless(kind.field(i).type) for i in range(kind.num_fields))

@@ -8,10 +8,11 @@ cut entries move to `_system/damaged`. Knows Delta's log as names in a store; it
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from . import commits
 from .store import Store
+from .tablestate import TableState, from_checkpoint
 
 LOG = "_delta_log"
 DAMAGED = "_system/damaged"
@@ -42,33 +44,61 @@ def versions(store: Store, table: str) -> list[int]:
 
 
 def sync(store: Store, table: str, span: Iterable[int]) -> None:
-    """Make the commits of `span` durable: data files, entries, then the directories that name them.
+    """Make the commits of `span` durable: data files, entries, then the directories that name them. A file that one
+    of them removes again may be gone.
 
     Raises OSError, and Damaged for an entry that is not whole.
     """
+    entries = {version: _actions(store.get(log_entry(table, version))) for version in span}
+    gone = _removed(entries.values())
     names = []
-    for version in span:
-        entry = log_entry(table, version)
-        added = commits.data_files(_actions(store.get(entry)))
-        names += [*(f"{table}/{unquote(name)}" for name, _, _ in added), entry]
+    for version, actions in entries.items():
+        added = (name for name, _, _ in commits.data_files(actions))
+        files = [(f"{table}/{unquote(name)}", name in gone) for name in added]
+        names += [file for file, may_miss in files if not may_miss or store.size(file) is not None]
+        names.append(log_entry(table, version))
     store.sync(names)
 
 
 def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int, tuple[int, ...]]:
     """The last version that is whole from `synced_version` on, and the versions that were cut above it.
 
-    What stays has been synced and read back. Raises OSError when the store refuses to say.
+    Whole means: every entry up to it, and every data file that they added and that the table holds at that version.
+    What an entry above removed is live again once that entry is cut, and is looked at then. What stays has been
+    synced and read back. Raises OSError when the store refuses to say.
     """
     present = versions(store, table)
-    last = min(synced_version, present[-1]) if present else -1
-    for version in (v for v in present if v > last):
-        if version != last + 1 or not _is_whole(store, table, version):
-            break
-        last = version
+    base = min(synced_version, present[-1]) if present else -1
+    entries = _whole_entries(store, table, base, present)
+    last, good = max(entries, default=base), set[str]()
+    while (bad := _first_bad(store, table, {v: entries[v] for v in entries if v <= last}, good)) is not None:
+        last = bad - 1
     cut = tuple(v for v in present if v > last)
     if present:
         _move_aside(store, table, last, cut)
     return last, cut
+
+
+def state(store: Store, table: str) -> TableState:
+    """The state at the last version, from the newest checkpoint that reads and the entries above it; version -1 where
+    there is no table. Raises Damaged where an entry is missing or not whole."""
+    held = TableState()
+    for version, name in reversed(_checkpoints(store, table)):
+        if name == commits.checkpoint_name(version):
+            with contextlib.suppress(ValueError, pa.ArrowException):
+                held = from_checkpoint(version, store.get(f"{table}/{LOG}/{name}"))
+                break
+    for version in versions(store, table):
+        if version > held.version:
+            if version != held.version + 1:
+                raise Damaged
+            held.take(version, _actions(store.get(log_entry(table, version))))
+    return held
+
+
+def removed(store: Store, table: str, span: Iterable[int]) -> set[str]:
+    """Files that the commits of `span` remove, as the log spells them."""
+    return _removed(_actions(store.get(log_entry(table, version))) for version in span)
 
 
 def sync_checkpoint(store: Store, table: str) -> None:
@@ -94,19 +124,61 @@ def _actions(entry: bytes) -> list[commits.Action]:
     return actions
 
 
-def _is_whole(store: Store, table: str, version: int) -> bool:
-    """Synced first, then read past every cache, which after a failed write may hold what the disk does not."""
+def _removed(entries: Iterable[list[commits.Action]]) -> set[str]:
+    return {name for actions in entries for name in commits.removed_files(actions)}
+
+
+def _whole_entries(
+    store: Store, table: str, base: int, present: list[int]
+) -> dict[int, list[commits.Action]]:
+    """The entries above `base`, up to the first that is missing or not whole. Each is synced first, then read past
+    every cache, which after a failed write may hold what the disk does not."""
+    entries: dict[int, list[commits.Action]] = {}
+    for version in (v for v in present if v > base):
+        if version != base + 1 + len(entries):
+            break
+        with _damage_of() as damage:
+            store.sync([log_entry(table, version)])
+            entries[version] = _actions(store.prove(log_entry(table, version)))
+        if damage:
+            break
+    return entries
+
+
+def _first_bad(
+    store: Store, table: str, entries: dict[int, list[commits.Action]], good: set[str]
+) -> int | None:
+    """The first version that added a file which is not whole and which no later entry removed. `good` gathers what
+    was looked at."""
+    gone: dict[str, int] = {}
+    for version, actions in entries.items():
+        gone |= dict.fromkeys(commits.removed_files(actions), version)
+    for version, actions in entries.items():
+        for name, size, declared in commits.data_files(actions):
+            if name in good or gone.get(name, -1) > version:
+                continue
+            file = f"{table}/{unquote(name)}"
+            with _damage_of() as damage:
+                store.sync([file])
+                _check(store.prove(file), size, declared)
+            if damage:
+                return version
+            good.add(name)
+    return None
+
+
+@contextlib.contextmanager
+def _damage_of() -> Iterator[list[Exception]]:
+    """Gathers what shows that something is not whole; a store that refuses to say is none of that."""
+    found: list[Exception] = []
     try:
-        sync(store, table, [version])
-        for name, size, declared in commits.data_files(_actions(store.prove(log_entry(table, version)))):
-            _check(store.prove(f"{table}/{unquote(name)}"), size, declared)
-    except Damaged:
-        return False
+        yield found
+    except Damaged as error:
+        found.append(error)
     except OSError as error:
         if error.errno not in _DAMAGE:
             raise
-        return False
-    return True
+        found.append(error)
 
 
 def _check(content: bytes, size: int, declared: str | None) -> None:

@@ -1,0 +1,66 @@
+"""Names and files of the lake's tables in a store: where a table lies, how its data files are written and taken away.
+
+A data file gets its content before any entry of the log names it. Partition folders are spelled as Hive and
+delta-rs spell them. Knows nothing of versions, and leaves it to the caller to make anything durable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+
+from . import commits, datafiles, recovery
+from .held import Held
+from .store import Store
+
+_NOT_TABLES = ("files", recovery.DAMAGED)
+
+
+def folder(path: str) -> str:
+    """The path itself, where it is one that a table may have."""
+    if not path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("not a table's path")
+    return path
+
+
+def file_name(path: str, name: str) -> str:
+    """The name in the store of a data file, from the name that the table's log gives it."""
+    return f"{folder(path)}/{unquote(name)}"
+
+
+def write(
+    store: Store, path: str, rows: pa.Table, held: Held, written_ms: int, changes_rows: bool = True
+) -> Iterator[commits.Action]:
+    """One Parquet file for each partition in `rows`; yields the action that adds it when it is written."""
+    for file in datafiles.encode(rows, held.stored, held.partition):
+        name = quote(f"{file.folder}part-{uuid.uuid4()}.zstd.parquet", safe="/=")
+        try:
+            store.put(file_name(path, name), file.content)
+        except OSError:
+            discard(store, path, [name])
+            raise
+        yield commits.add(name, file.partition, file.content, written_ms, file.stats, changes_rows)
+
+
+def discard(store: Store, path: str, names: Iterable[str]) -> None:
+    """What no entry names gives its room back; what cannot be deleted now is left to vacuum."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            store.delete(file_name(path, name))
+
+
+def walk(store: Store, below: str = "") -> Iterator[tuple[str, int]]:
+    """Path and last version of every table, by listing folders alone."""
+    folders = [item.name for item in store.list(below) if item.name.endswith("/")]
+    if f"{recovery.LOG}/" in folders:
+        if found := recovery.versions(store, below):
+            yield below, found[-1]
+        return
+    for name in folders:
+        path = f"{below}/{name[:-1]}".lstrip("/")
+        if path not in _NOT_TABLES:
+            yield from walk(store, path)
