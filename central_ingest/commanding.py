@@ -52,7 +52,7 @@ def command(
         raise typer.BadParameter("only snapshot takes a table", param_hint="--table")
     site, _, source = stream.partition("/")
     about = Stream(site, source)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     try:
         holder = _holder(ledger, about, agent)
         record = new_command(
@@ -83,7 +83,7 @@ def _holder(ledger: Ledger, stream: Stream, agent: str) -> str:
 
 def commands(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
     """已下达的指令及结果 The commands that were given, and what became of them."""
-    ledger = Ledger.open(configuration.load(config).ledger_path)
+    ledger = Ledger.open(configuration.load(config).ledger_address)
     records = ledger.commands.all()
     ledger.close()
     facts = [_facts(one, wall()) for one in records]

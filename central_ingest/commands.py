@@ -69,7 +69,7 @@ def run() -> None:
 def _kept_ledger(loaded: configuration.Config) -> KeptLedger:
     """For a command that changes the roster. Raises Permanent GC-1007."""
     safe = Safe(loaded.roster_dirs, KeyStore(loaded.keys_dir).signer())
-    return KeptLedger.of(Ledger.open(loaded.ledger_path), safe)
+    return KeptLedger.of(Ledger.open(loaded.ledger_address), safe)
 
 
 def tell(fault: Fault) -> None:
@@ -94,7 +94,7 @@ def init(
     loaded = configuration.load(config)
     data_dir.mkdir(parents=True, exist_ok=True)
     KeyStore(loaded.keys_dir).create()
-    Ledger.open(loaded.ledger_path).close()
+    Ledger.open(loaded.ledger_address).close()
     console.print(f"已写入配置 wrote [bold]{config}[/bold]，密钥 keys {loaded.keys_dir}", highlight=False)
     console.print("下一步 next: central-ingest invite SITE; central-ingest run", highlight=False)
 
@@ -142,7 +142,7 @@ def run_daemon(
     ] = False,
 ) -> None:
     """运行中心端 Run the daemon (under systemd, or in the foreground)."""
-    from .daemon import Daemon
+    from .serving import serve
 
     loaded = configuration.load(config)
     logging.basicConfig(
@@ -153,7 +153,7 @@ def run_daemon(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Daemon(loaded).run(stop, embedded_broker=embedded_broker)
+        await serve(loaded, stop, embedded_broker=embedded_broker)
 
     asyncio.run(body())
 
@@ -186,7 +186,7 @@ def broker_config(
     """生成 mosquitto 的配置与访问规则 Write mosquitto's configuration and access rules."""
     loaded = configuration.load(config)
     port = _tls_port(config, loaded)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     revoked = [agent.id for agent in ledger.agents() if agent.revoked is not None]
     ledger.close()
     written = brokerconfig.files(
@@ -217,7 +217,7 @@ def _tls_port(path: Path, loaded: configuration.Config) -> int:
 def sites(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
     """机构与代理名册 Sites and their agents."""
     loaded = configuration.load(config)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     agents = ledger.agents()
     facts: list[dict[str, Any]] = [
         {
@@ -290,7 +290,7 @@ def tables(
 ) -> None:
     """数据湖中的表，名称可直接用于查询 The lake's tables, under names ready to paste into a query."""
     loaded = configuration.load(config)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     if uncaptured:
         facts: list[dict[str, Any]] = [
             {
@@ -357,7 +357,7 @@ def query(
     from .landing.query import QueryEngine
 
     loaded = configuration.load(config)
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     ledger.add_audit(wall(), who(), sql)
     catalogue = [table for table, _, _ in _catalogue(ledger)]
     incomplete = _incomplete(ledger)

@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from protocol.errors import Permanent
 
+from .ledger.address import Address, PostgresAddress
+
 DEFAULT_PATH = Path("/etc/guicang/central.toml")
 
 
@@ -55,6 +57,13 @@ class LandingSettings(Section):
     """Envelopes of one parked table or stream; beyond it they are dropped, as by `quarantine drop`."""
 
 
+class LedgerSettings(Section):
+    url: Annotated[str, Field(pattern="^(postgresql://.*)?$", repr=False)] = ""
+    """Of a PostgreSQL database of its own; empty: a SQLite file in the data directory."""
+    password: Annotated[str, Field(repr=False)] = ""
+    password_file: Path | None = None
+
+
 class CreditSettings(Section):
     budget_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """Envelopes that all agents together may have under way."""
@@ -74,6 +83,7 @@ class Config(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     journal: JournalSettings = JournalSettings()
     landing: LandingSettings = LandingSettings()
+    ledger: LedgerSettings = LedgerSettings()
     credit: CreditSettings = CreditSettings()
     invite_days: Annotated[int, Field(ge=1, le=365)] = 7
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -114,8 +124,12 @@ class Config(BaseSettings):
         return self.data_dir / "files"
 
     @property
-    def ledger_path(self) -> Path:
-        return self.data_dir / "ledger.sqlite"
+    def ledger_address(self) -> Address:
+        """Raises Permanent GC-1004 where the file with its password cannot be read."""
+        said = self.ledger
+        if not said.url:
+            return self.data_dir / "ledger.sqlite"
+        return PostgresAddress(said.url, _secret("ledger.password", said.password, said.password_file))
 
     @property
     def roster_dirs(self) -> tuple[Path, Path]:
@@ -125,6 +139,15 @@ class Config(BaseSettings):
     @property
     def status_path(self) -> Path:
         return self.data_dir / "status.json"
+
+
+def _secret(key: str, said: str, file: Path | None) -> str:
+    if file is None:
+        return said
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise Permanent("GC-1004", key=key, origin=str(file)) from None
 
 
 def load(path: Path) -> Config:
@@ -184,6 +207,11 @@ data_dir = {data_dir}
 # pending_bytes_max = 134217728
 # checkpoint_commits = 100
 # quarantine_bytes_max = 1073741824  # of one parked table; beyond it they are dropped. 单表隔离区上限，超出即丢弃。
+
+[ledger]
+# url = ""                           # postgresql://guicang@host/guicang; empty: SQLite. 为空则用 SQLite。
+# password = ""                      # or password_file, or GUICANG_CENTRE_LEDGER__PASSWORD
+# password_file =
 
 [credit]
 # budget_bytes = 268435456

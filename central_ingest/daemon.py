@@ -15,7 +15,7 @@ import os
 import random
 import threading
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from protocol import VERSION, topics
@@ -40,6 +40,7 @@ from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
 from .landing.lander import Lander
 from .landing.objects import Objects
+from .ledger.faults import LedgerDown
 from .ledger.ledger import Ledger
 from .metrics import Metrics
 from .quarantine import FileShelves, Quarantine
@@ -84,16 +85,24 @@ def make_link(config: Config, voice: CentreVoice) -> Link:
 
 class Daemon:
     """Raises Permanent GC-1006 where another daemon works in its data directory, GC-1007 for its keys, GC-6030/6031
-    for a roster that cannot be trusted."""
+    for a roster that cannot be trusted, what `engine.open_engine` raises for its ledger. Out of `run` comes LedgerDown
+    as soon as the ledger does not answer: whoever runs the daemon makes another (see `serving`)."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         keys = KeyStore(config.keys_dir)
-        signer, opener = keys.signer(), LiveOpener(keys)
         self._journal = FileJournal.open(
             config.journal_dir, segment_bytes_max=config.journal.segment_bytes_max
         )
-        ledger, safe = Ledger.open(config.ledger_path), Safe(config.roster_dirs, signer)
+        try:
+            self._compose(config, keys)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _compose(self, config: Config, keys: KeyStore) -> None:
+        signer, opener = keys.signer(), LiveOpener(keys)
+        ledger, safe = Ledger.open(config.ledger_address), Safe(config.roster_dirs, signer)
         self._was_completed = safekeeping.restore(ledger, safe, self._journal)
         self._ledger = KeptLedger.of(ledger, safe)
         self._roster = restore(self._ledger, self._journal, SUITES)
@@ -150,6 +159,7 @@ class Daemon:
     async def run(self, stop: asyncio.Event, *, embedded_broker: bool) -> None:
         """Until `stop` is set; then what waits is committed and the heads are written down."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._close)
             if embedded_broker:
                 host, _, port = self._config.broker.listen.rpartition(":")
                 await stack.enter_async_context(EmbeddedBroker(host, int(port)))
@@ -167,13 +177,16 @@ class Daemon:
             for task in loops:
                 task.cancel()
             await asyncio.gather(lander, *loops, return_exceptions=True)
-            self._reception.remember()
-            self._quarantine.close()
-            self._journal.close()
-            self._ledger.close()
             for task in done:
                 task.result()
-            log.info("the centre stopped")
+        log.info("the centre stopped")
+
+    def _close(self) -> None:
+        with suppress(LedgerDown):  # then the heads are read from the journal again
+            self._reception.remember()
+        self._quarantine.close()
+        self._journal.close()
+        self._ledger.close()
 
     def _land(self) -> None:
         """The lander's thread: step, maintain now and then, rest."""

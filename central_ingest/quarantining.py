@@ -37,7 +37,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """暂停入库的表和数据流，以及丢弃后的缺口 What is parked, and what was dropped and is not healed yet."""
-    ledger = Ledger.open(configuration.load(config).ledger_path)
+    ledger = Ledger.open(configuration.load(config).ledger_address)
     facts = {
         "parked": [_held(ledger, one) for one in ledger.quarantine.held()],
         "gaps": [_gap(ledger, one) for one in ledger.quarantine.gaps() if every or one.healed is None],
@@ -52,7 +52,7 @@ def list_(
 @app.command()
 def show(number: NumberArgument, config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
     """一项的全部事实 Everything about one of them."""
-    ledger = Ledger.open(configuration.load(config).ledger_path)
+    ledger = Ledger.open(configuration.load(config).ledger_address)
     try:
         facts = _held(ledger, _find(ledger, number))
     finally:
@@ -111,7 +111,7 @@ def _find(ledger: Ledger, number: int) -> Held:
 
 def _ask(what: str, number: int | None, loaded: Config, as_json: bool) -> None:
     """Leave requests, wait for their outcome where a daemon runs, say what happened. Exit code 1: not done (yet)."""
-    ledger = Ledger.open(loaded.ledger_path)
+    ledger = Ledger.open(loaded.ledger_address)
     try:
         chosen = ledger.quarantine.held() if number is None else [_find(ledger, number)]
         asked = [ledger.quarantine.ask(one.id, what, who(), wall()) for one in chosen]

@@ -1,13 +1,14 @@
 """The sentences of every fault that a person can meet, in English and Chinese, by stable code.
 
-With `catalogue_centre` and `catalogue_log` the only place where such a sentence is written; docs/errors.md is drawn
-from it. Facts that fill a sentence are names and numbers, never a value out of a record.
+With its siblings `catalogue_…` the only place where such a sentence is written; docs/errors.md is drawn from it.
+Facts that fill a sentence are names and numbers, never a value out of a record.
 """
 
 from __future__ import annotations
 
 from .advice import Advice, Blame
 from .catalogue_centre import OF_THE_CENTRE
+from .catalogue_ledger import OF_THE_LEDGER
 from .catalogue_log import OF_A_LOG
 
 _L, _R = Blame.LOCAL, Blame.REMOTE
@@ -355,4 +356,4 @@ _HERE: dict[str, Advice] = {
     ),
 }
 
-CATALOGUE: dict[str, Advice] = dict(sorted((_HERE | OF_A_LOG | OF_THE_CENTRE).items()))
+CATALOGUE: dict[str, Advice] = dict(sorted((_HERE | OF_A_LOG | OF_THE_CENTRE | OF_THE_LEDGER).items()))

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from protocol.names import Stream
 
 from . import tables as t
 from .ledger import AgentRecord, Ledger
+from .upsert import upsert
 
 FORMAT = 1
 
@@ -113,7 +113,7 @@ def add(ledger: Ledger, holdings: Holdings) -> None:
         if there.agents.get(one.id) == one:
             continue
         ledger._run(
-            upsert(t.agent)
+            upsert(ledger._engine, t.agent)
             .values(asdict(one))
             .on_conflict_do_update(index_elements=["id"], set_={"revoked": one.revoked})
         )

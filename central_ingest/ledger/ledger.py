@@ -1,27 +1,28 @@
 """The centre's book, over SQLAlchemy: sites, agents, grants, stream heads, catalogue, what is parked, audit.
 
-Every method is one transaction and may be called from any thread. SQLite runs in WAL mode with full
-synchronisation. Lost heads are found again in the journal: `checkpoint` says from which offset.
+Every method is one durable transaction and may be called from any thread; each raises LedgerDown GC-6090 where the
+database does not answer (see `engine`). Lost heads are found again in the journal: `checkpoint` says from which offset.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from protocol.delivery import Head
 from protocol.names import Stream, TableName
 
 from . import tables as t
+from .address import Address
 from .commands import CommandBook
+from .engine import open_engine
 from .holes import HoleBook
 from .quarantine import QuarantineBook
 from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
+from .upsert import upsert
 
 __all__ = [
     "AgentRecord",
@@ -42,12 +43,9 @@ class Ledger:
         self.quarantine = QuarantineBook(engine)
 
     @classmethod
-    def open(cls, path: Path) -> Ledger:
-        """Open or create the ledger on SQLite. One of an older version gets the tables that it lacks."""
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        sa.event.listen(engine, "connect", _pragmas)
-        t.metadata.create_all(engine)
-        return cls(engine)
+    def open(cls, where: Address) -> Ledger:
+        """Open or create the ledger; one of an older version is migrated. Raises as `engine.open_engine`."""
+        return cls(open_engine(where))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -57,7 +55,9 @@ class Ledger:
     def add_site(self, code: str, name: str, now: int) -> None:
         row = {"code": code, "name": name, "created": now}
         keep = {"name": name} if name else {"code": code}
-        self._run(upsert(t.site).values(row).on_conflict_do_update(index_elements=["code"], set_=keep))
+        self._run(
+            upsert(self._engine, t.site).values(row).on_conflict_do_update(index_elements=["code"], set_=keep)
+        )
 
     def sites(self) -> list[tuple[str, str]]:
         """(code, name), sorted by code."""
@@ -85,11 +85,10 @@ class Ledger:
                 or row.used_by not in (None, agent.id)
             ):
                 return False
-            c.execute(
-                sa.update(t.invitation)
-                .where(t.invitation.c.secret_hash == secret_hash)
-                .values(used_by=agent.id)
-            )
+            mine = t.invitation.c.used_by.is_(None) | (t.invitation.c.used_by == agent.id)
+            used = sa.update(t.invitation).where(t.invitation.c.secret_hash == secret_hash, mine)
+            if c.execute(used.values(used_by=agent.id)).rowcount != 1:  # by another, at the same moment
+                return False
             values = {
                 "id": agent.id,
                 "site": agent.site,
@@ -98,7 +97,7 @@ class Ledger:
                 "version": agent.version,
                 "enrolled": agent.enrolled,
             }
-            c.execute(upsert(t.agent).values(values).on_conflict_do_nothing())
+            c.execute(upsert(c, t.agent).values(values).on_conflict_do_nothing())
         return True
 
     # roster and grants
@@ -164,12 +163,12 @@ class Ledger:
         }
         with self._engine.begin() as c:
             c.execute(
-                upsert(t.stream)
+                upsert(c, t.stream)
                 .values(row | {"low_water": low_water})
                 .on_conflict_do_update(index_elements=["site", "source"], set_=row)
             )
             c.execute(
-                upsert(t.grant)
+                upsert(c, t.grant)
                 .values(
                     site=stream.site, source=stream.source, epoch=epoch, agent=agent, issued=now, used=now
                 )
@@ -227,7 +226,7 @@ class Ledger:
             "rows": record.rows,
         }
         self._run(
-            upsert(t.lake_table)
+            upsert(self._engine, t.lake_table)
             .values(values | {"path": record.path})
             .on_conflict_do_update(index_elements=["path"], set_=values)
         )
@@ -239,7 +238,11 @@ class Ledger:
                 c.execute(sa.update(t.stream).where(_of(t.stream, stream)).values(low_water=offset))
 
     def save_schema(self, fingerprint: bytes, content: bytes) -> None:
-        self._run(upsert(t.schema).values(fingerprint=fingerprint, content=content).on_conflict_do_nothing())
+        self._run(
+            upsert(self._engine, t.schema)
+            .values(fingerprint=fingerprint, content=content)
+            .on_conflict_do_nothing()
+        )
 
     def schema(self, fingerprint: bytes) -> bytes | None:
         rows = self._all(sa.select(t.schema.c.content).where(t.schema.c.fingerprint == fingerprint))
@@ -256,7 +259,7 @@ class Ledger:
             "seq": parked.seq,
             "since": parked.since,
         }
-        self._run(upsert(t.parked).values(values).on_conflict_do_nothing())
+        self._run(upsert(self._engine, t.parked).values(values).on_conflict_do_nothing())
 
     def unpark(self, stream: Stream, path: str) -> None:
         self._run(sa.delete(t.parked).where(_of(t.parked, stream), t.parked.c.path == path))
@@ -284,7 +287,7 @@ class Ledger:
                 }
                 names = {"site": line.stream.site, "source": line.stream.source, "name": line.name}
                 c.execute(
-                    upsert(t.inventory)
+                    upsert(c, t.inventory)
                     .values(values | names)
                     .on_conflict_do_update(index_elements=list(names), set_=values)
                 )
@@ -299,7 +302,7 @@ class Ledger:
     def save_fleet(self, agent: str, heard: int, status: dict[str, Any]) -> None:
         values = {"heard": heard, "status": json.dumps(status, ensure_ascii=False)}
         self._run(
-            upsert(t.fleet)
+            upsert(self._engine, t.fleet)
             .values(values | {"agent": agent})
             .on_conflict_do_update(index_elements=["agent"], set_=values)
         )
@@ -335,14 +338,7 @@ def _of(table: sa.Table, stream: Stream) -> sa.ColumnElement[bool]:
 
 def _set_meta(c: sa.Connection, name: str, value: str) -> None:
     c.execute(
-        upsert(t.meta)
+        upsert(c, t.meta)
         .values(name=name, value=value)
         .on_conflict_do_update(index_elements=["name"], set_={"value": value})
     )
-
-
-def _pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

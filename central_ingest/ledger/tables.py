@@ -1,6 +1,6 @@
 """The ledger's tables. Journal and lake are the truth; what stands here is derived from them or decided by people.
 
-Times are UTC microseconds. Hashes and keys are raw bytes.
+Times are UTC microseconds. Hashes and keys are raw bytes. A change here wants a migration (see `migrations`).
 """
 
 from __future__ import annotations
@@ -13,30 +13,33 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
 )
 
+from .words import Words
+
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+meta = Table(
+    "meta", metadata, Column("name", Words, primary_key=True), Column("value", Words, nullable=False)
+)
 
 site = Table(
     "site",
     metadata,
-    Column("code", Text, primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("code", Words, primary_key=True),
+    Column("name", Words, nullable=False),
     Column("created", BigInteger, nullable=False),
 )
 
 agent = Table(
     "agent",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("site", Text, nullable=False, index=True),
+    Column("id", Words, primary_key=True),
+    Column("site", Words, nullable=False, index=True),
     Column("suite", BigInteger, nullable=False),
     Column("public", LargeBinary, nullable=False),
-    Column("version", Text, nullable=False),
+    Column("version", Words, nullable=False),
     Column("enrolled", BigInteger, nullable=False),
     Column("revoked", BigInteger),
 )
@@ -45,18 +48,18 @@ invitation = Table(
     "invitation",
     metadata,
     Column("secret_hash", LargeBinary, primary_key=True),
-    Column("site", Text, nullable=False),
+    Column("site", Words, nullable=False),
     Column("expires", BigInteger, nullable=False),
-    Column("used_by", Text),
+    Column("used_by", Words),
 )
 
 grant = Table(
     "grant_",
     metadata,
-    Column("site", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
+    Column("site", Words, primary_key=True),
+    Column("source", Words, primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
-    Column("agent", Text, nullable=False),
+    Column("agent", Words, nullable=False),
     Column("issued", BigInteger, nullable=False),
     Column("used", BigInteger),
 )
@@ -64,9 +67,9 @@ grant = Table(
 stream = Table(
     "stream",
     metadata,
-    Column("site", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("agent", Text, nullable=False),
+    Column("site", Words, primary_key=True),
+    Column("source", Words, primary_key=True),
+    Column("agent", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("hash", LargeBinary, nullable=False),
@@ -82,11 +85,11 @@ stream = Table(
 lake_table = Table(
     "lake_table",
     metadata,
-    Column("path", Text, primary_key=True),
-    Column("site", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("path", Words, primary_key=True),
+    Column("site", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("key", Words, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("synced_version", BigInteger, nullable=False),
     Column("landed", BigInteger),
@@ -104,11 +107,11 @@ schema = Table(
 parked = Table(
     "parked",
     metadata,
-    Column("site", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("path", Text, primary_key=True),
-    Column("code", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("site", Words, primary_key=True),
+    Column("source", Words, primary_key=True),
+    Column("path", Words, primary_key=True),
+    Column("code", Words, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("since", BigInteger, nullable=False),
@@ -118,22 +121,22 @@ parked = Table(
 inventory = Table(
     "inventory",
     metadata,
-    Column("site", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("site", Words, primary_key=True),
+    Column("source", Words, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("columns", BigInteger, nullable=False),
     Column("rows_estimate", BigInteger),
     Column("captured", Boolean, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("seen", BigInteger, nullable=False),
 )
 
 fleet = Table(
     "fleet",
     metadata,
-    Column("agent", Text, primary_key=True),
+    Column("agent", Words, primary_key=True),
     Column("heard", BigInteger, nullable=False),
-    Column("status", Text, nullable=False),
+    Column("status", Words, nullable=False),
 )
 
 audit = Table(
@@ -141,26 +144,26 @@ audit = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("time", BigInteger, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("what", Text, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("what", Words, nullable=False),
 )
 
 command = Table(
     "command",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("agent", Text, nullable=False),
-    Column("site", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("arguments", Text, nullable=False),
-    Column("who", Text, nullable=False),
+    Column("id", Words, primary_key=True),
+    Column("agent", Words, nullable=False),
+    Column("site", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("arguments", Words, nullable=False),
+    Column("who", Words, nullable=False),
     Column("issued", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
     Column("sent", BigInteger),
     Column("answered", BigInteger),
-    Column("code", Text),
-    Column("facts", Text),
+    Column("code", Words),
+    Column("facts", Words),
 )
 """What was asked of agents. `arguments` and `facts` are JSON objects of text; `sent`: when first; once `answered`, a
 `code` says why it was not done."""
@@ -169,9 +172,9 @@ held = Table(
     "held",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("site", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("path", Text, nullable=False),
+    Column("site", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("path", Words, nullable=False),
     Column("last_epoch", BigInteger, nullable=False, default=0),
     Column("last_seq", BigInteger, nullable=False, default=0),
     Column("envelopes", BigInteger, nullable=False, default=0),
@@ -186,9 +189,9 @@ gap = Table(
     "gap",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("site", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("path", Text, nullable=False),
+    Column("site", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("path", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("last_epoch", BigInteger, nullable=False),
@@ -196,11 +199,11 @@ gap = Table(
     Column("envelopes", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("rows", BigInteger),
-    Column("code", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("who", Text, nullable=False),
+    Column("code", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("who", Words, nullable=False),
     Column("time", BigInteger, nullable=False),
-    Column("command", Text),
+    Column("command", Words),
     Column("healed", BigInteger),
 )
 """What was dropped: versions from (epoch, seq) to (last_epoch, last_seq) of the table at `path`, of every table of the
@@ -212,12 +215,12 @@ quarantine_request = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("held", BigInteger, nullable=False),
-    Column("what", Text, nullable=False),
-    Column("who", Text, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("who", Words, nullable=False),
     Column("time", BigInteger, nullable=False),
     Column("finished", BigInteger),
-    Column("code", Text),
-    Column("reason", Text),
+    Column("code", Words),
+    Column("reason", Words),
 )
 """What the command line asks of the lander: retry or drop. Once `finished`, a `code` says why it was not done."""
 
@@ -225,8 +228,8 @@ hole = Table(
     "hole",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("site", Text, nullable=False),
-    Column("source", Text, nullable=False),
+    Column("site", Words, nullable=False),
+    Column("source", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("first", BigInteger, nullable=False),
     Column("last", BigInteger, nullable=False),
@@ -235,14 +238,14 @@ hole = Table(
     Column("start", BigInteger, nullable=False),
     Column("stop", BigInteger, nullable=False),
     Column("received", BigInteger, nullable=False),
-    Column("agent", Text, nullable=False),
+    Column("agent", Words, nullable=False),
     Column("waits", Boolean, nullable=False),
     Column("found", BigInteger, nullable=False),
     Column("asked", BigInteger),
     Column("times", Integer, nullable=False),
     Column("came", BigInteger, nullable=False),
     Column("came_bytes", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("state", Words, nullable=False),
 )
 """Envelopes `first` to `last` that the journal lost between its offsets `start` and `stop`, as `holes.HoleRecord` says.
 `state`: open, healed or gone; `last` and `hash` move down as they come again."""

@@ -51,7 +51,7 @@ class Shell:
         return self.run(*arguments, "--config", str(self.config))
 
     def ledger(self) -> Ledger:
-        return Ledger.open(load(self.config).ledger_path)
+        return Ledger.open(load(self.config).data_dir / "ledger.sqlite")
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_init_makes_everything_once(bare: Shell) -> None:
     config = load(bare.config)
     assert config.data_dir == bare.data_dir
     KeyStore(config.keys_dir).signer()
-    assert config.ledger_path.exists()
+    assert (config.data_dir / "ledger.sqlite").exists()
     before = bare.config.read_bytes()
     assert bare.on("init", "--data-dir", "/elsewhere") == 78
     assert "GC-1005" in bare.err

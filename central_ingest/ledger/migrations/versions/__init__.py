@@ -1,0 +1,1 @@
+"""Never changed once they were released: a ledger somewhere has run them."""
