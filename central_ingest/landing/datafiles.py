@@ -61,7 +61,9 @@ def decode(
     file is older than its column."""
     file = pq.ParquetFile(pa.BufferReader(content))
     there = set(file.schema_arrow.names)
-    for batch in file.iter_batches(batch_size=_PIECE_ROWS):
+    wanted = [stored[field.name] for field in schema if stored[field.name] in there]
+    some = wanted if len(wanted) < len(there) else None
+    for batch in file.iter_batches(batch_size=_PIECE_ROWS, columns=some, use_threads=False):
         columns = []
         for field in schema:
             name = stored[field.name]

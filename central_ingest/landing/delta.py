@@ -123,6 +123,7 @@ class DeltaLake:
         changes_rows: bool,
         partition: Sequence[str] = (columns.PARTITION,),
         txns: Sequence[Txn] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> int | None:
         """One durable commit that removes data files and adds `parts`, each written before the next is asked for:
         a file for each partition that it meets. Returns its version.
@@ -130,6 +131,7 @@ class DeltaLake:
         None, and nothing has changed, where one of `removed` is not live any more. Creates the table, partitioned by
         `partition`, where there is none (a part without rows gives it columns). Parts may bring new columns to a
         table to which nobody appends. Unless it `changes_rows`, those who follow the table pass the commit by.
+        `settings` become properties of the table.
         """
         with self._faults(path), contextlib.ExitStack() as undo:
             basis = self._basis(path, removed)
@@ -151,6 +153,7 @@ class DeltaLake:
                 if coming is None or not self._still_stands(path, basis, held, coming, removed):
                     return None
                 final = following(held, coming.schema, written_ms, coming.partition)
+                final.settings = final.settings | dict(settings or {})
                 actions = [commits.txn(one.app, one.version) for one in txns] + _definition(held, final)
                 actions += [
                     commits.remove(f.path, f.partition, f.size, written_ms, changes_rows) for f in removed
@@ -169,14 +172,19 @@ class DeltaLake:
         with self._faults(path):
             return list(recovery.state(self.store, tablefiles.folder(path)).live.values())
 
-    def read_file(self, path: str, file: LiveFile) -> Iterator[pa.Table]:
-        """The rows of one data file, a piece at a time, with all columns of the table under their exact names.
-        In memory stand the file as it lies and one piece."""
+    def read_file(
+        self, path: str, file: LiveFile, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """The rows of one data file, a piece at a time, with these columns of the table (None: all) under their exact
+        names. In memory stand the file as it lies and one piece."""
         with self._faults(path):
             held = self._held(path)
             if held is not None:
                 content = self.store.get(tablefiles.file_name(path, file.path))
-                return datafiles.decode(content, held.schema, held.stored, file.partition)
+                schema = held.schema
+                if columns is not None:
+                    schema = pa.schema([schema.field(name) for name in columns])
+                return datafiles.decode(content, schema, held.stored, file.partition)
         raise FileNotFoundError(path)
 
     def txn(self, path: str, app: str) -> int | None:
@@ -193,6 +201,18 @@ class DeltaLake:
         with self._faults(path):
             held = self._held(path)
             return None if held is None else held.schema
+
+    def version(self, path: str) -> int:
+        """The commit the table stands at, -1 where there is none."""
+        with self._faults(path):
+            held = self._held(path)
+            return -1 if held is None else held.version
+
+    def settings(self, path: str) -> dict[str, str]:
+        """The table's properties; none where there is no table."""
+        with self._faults(path):
+            held = self._held(path)
+            return {} if held is None else dict(held.settings)
 
     def tables(self) -> Mapping[str, int]:
         """As the seam says; lists directories and opens no table."""
@@ -345,7 +365,7 @@ def _definition(held: Held | None, coming: Held) -> list[commits.Action]:
     actions = []
     if held is None or held.zoneless != coming.zoneless:
         actions.append(commits.protocol(coming.zoneless))
-    if held is None or len(held.schema) != len(coming.schema):
+    if held is None or len(held.schema) != len(coming.schema) or held.settings != coming.settings:
         named = [one.with_name(coming.stored[one.name]) for one in coming.schema]
         schema = DeltaSchema.from_arrow(pa.schema(named)).to_json()
         partition = [coming.stored[name] for name in coming.partition]

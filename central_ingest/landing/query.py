@@ -1,9 +1,8 @@
 """Questions to the lake: SQL over `changes` and `current`, answered by DuckDB inside this process.
 
-The only room that imports duckdb. Every query gets an engine of its own, in which stand only the tables that
-its text names: of 40,000 none is opened in vain. The engine downloads nothing, reads no file, writes none
-(it spills nothing to disk either) and sees no variable of ours; data comes in as Arrow datasets from whoever
-knows the store. Only reading is allowed, and what the engine says of values never enters an error.
+Every query gets an engine of its own (see `engine`), in which stand only the tables that its text names: of
+40,000 none is opened in vain. Data comes in as Arrow datasets from whoever knows the store. Only reading is
+allowed, and what the engine says of values never enters an error.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -26,6 +23,7 @@ from protocol.names import TableName
 
 from . import current as rule
 from .columns import exact_name
+from .engine import opened
 
 CHANGES = "changes"
 CURRENT = "current"
@@ -33,30 +31,8 @@ CURRENT = "current"
 OpenDataset = Callable[[str], "ds.Dataset | None"]
 """Lake path → its rows at one version, columns named as stored; None where nothing has landed yet."""
 
-_CLOSED = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-    "python_enable_replacements": "false",
-    "temp_directory": "",
-}
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
 # Others reach files, other connections or, as arrow_scan does, any address in memory.
-
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (duckdb.ParserException, "syntax"),
-    (duckdb.SyntaxException, "syntax"),
-    (duckdb.CatalogException, "unknown name"),
-    (duckdb.BinderException, "unknown column, or types that do not go together"),
-    (duckdb.OutOfMemoryException, "not enough memory"),
-    (duckdb.PermissionException, "not allowed"),
-    (duckdb.DataError, "a value does not fit the operation"),
-    (duckdb.InvalidInputException, "a value does not fit the operation"),
-    (duckdb.Error, "the engine failed"),
-    (RecursionError, "nested too deep"),
-    (OSError, "a data file cannot be read"),
-    (pa.ArrowException, "a data file cannot be read"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +91,14 @@ class QueryEngine:
         if len(self._tables) != len(catalogue):
             raise ValueError("printed names must differ, regardless of case")
         self._open = open_dataset
-        self._config = dict(_CLOSED)
-        if memory_bytes_max is not None:
-            self._config["memory_limit"] = f"{memory_bytes_max}B"
+        self._memory_bytes_max = memory_bytes_max
 
     def query(self, sql: str) -> pa.Table:
         """The rows of one SELECT. Columns have the lake's stored names; `current` adds `_gc_unknown`.
 
         Raises Permanent GC-6007 when it is no SELECT, names what is not there, or fails.
         """
-        with self._engine() as engine:
+        with opened(memory_bytes_max=self._memory_bytes_max) as engine:
             self._provide(engine, _references(engine, sql))
             engine.execute("SET lock_configuration = true").fetchall()
             return engine.sql(sql).to_arrow_table()
@@ -135,23 +109,13 @@ class QueryEngine:
 
         Raises Permanent GC-6007 where nothing has landed yet, or the files cannot be read.
         """
-        with self._engine() as engine:
+        with opened(memory_bytes_max=self._memory_bytes_max) as engine:
             dataset = self._dataset(table)
             engine.register("_gc_data", dataset)
             rows = engine.sql(_current_sql(engine, "_gc_data", dataset, table, as_of)).to_arrow_table()
         kinds = [_kind(dataset.schema, name) for name in rows.column_names]
         typed = rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
         return typed.rename_columns([exact_name(name) for name in typed.column_names])
-
-    @contextmanager
-    def _engine(self) -> Iterator[Any]:
-        """An engine for one query, and our words for whatever fails in it."""
-        try:
-            with duckdb.connect(":memory:", config=self._config) as engine:
-                engine.execute("SET TimeZone = 'UTC'").fetchall()
-                yield engine
-        except tuple(kind for kind, _ in _REASONS) as error:
-            raise _refusal(error) from None
 
     def _provide(self, engine: Any, named: Iterable[tuple[str, str]]) -> None:
         """Create the views that the query names, `changes` and `current` of a table over one version of it."""
@@ -242,8 +206,3 @@ def _nodes(tree: object) -> Iterator[dict[str, Any]]:
                 stack.extend(node.values())
             case list() as items:
                 stack.extend(items)
-
-
-def _refusal(error: Exception) -> Permanent:
-    """The class of what went wrong: the engine's own words may quote values."""
-    return Permanent("GC-6007", reason=next(reason for kind, reason in _REASONS if isinstance(error, kind)))
