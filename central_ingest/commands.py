@@ -355,6 +355,7 @@ def query(
     """以 SQL 查询数据湖（每次查询留有审计记录）Ask the lake in SQL; every query leaves an audit line."""
     from .landing.delta import DeltaLake
     from .landing.query import QueryEngine
+    from .storing import lake_store
 
     loaded = configuration.load(config)
     ledger = Ledger.open(loaded.ledger_address)
@@ -365,7 +366,7 @@ def query(
     for table in catalogue:
         if table.path in incomplete and table.printed_name.casefold() in sql.casefold():
             tell(Permanent("GC-6023", table=table.printed_name))
-    rows = QueryEngine(catalogue, DeltaLake(loaded.lake_dir).dataset).query(sql)
+    rows = QueryEngine(catalogue, DeltaLake(lake_store(loaded)).dataset).query(sql)
     if output is not None:
         _write(rows, output)
         console.print(f"{rows.num_rows:,} 行 rows → {output}", highlight=False)

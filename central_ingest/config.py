@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from protocol.errors import Permanent
@@ -64,6 +64,32 @@ class LedgerSettings(Section):
     password_file: Path | None = None
 
 
+class LakeSettings(Section):
+    """Where the tables and the large values lie: below `data_dir`, or in a bucket that is there already."""
+
+    url: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)?$")] = ""
+    """`s3://bucket/prefix`; empty: on the local disk."""
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[^/]+/?)?$")] = ""
+    """The object store's address; empty: AWS's own in `region`."""
+    region: str = "us-east-1"
+    path_style: bool = True
+    """The bucket's name in the path of a request, not in its host name."""
+    credentials_file: Path | None = None
+    """As AWS's tools read it; without it AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment count."""
+    allow_http: bool = False
+    connect_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    request_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """The longest that one request may take, its answer included."""
+    retry_seconds: Annotated[float, Field(ge=0, le=600)] = 15.0
+    """How long a request that failed is tried again before landing gives up for now."""
+
+    @model_validator(mode="after")
+    def _is_encrypted_or_allowed(self) -> LakeSettings:
+        if self.endpoint.startswith("http://") and not self.allow_http:
+            raise ValueError("an http:// endpoint needs allow_http = true")
+        return self
+
+
 class CreditSettings(Section):
     budget_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """Envelopes that all agents together may have under way."""
@@ -82,6 +108,7 @@ class Config(BaseSettings):
     data_dir: Path = Path("/var/lib/guicang-centre")
     broker: BrokerSettings = BrokerSettings()
     journal: JournalSettings = JournalSettings()
+    lake: LakeSettings = LakeSettings()
     landing: LandingSettings = LandingSettings()
     ledger: LedgerSettings = LedgerSettings()
     credit: CreditSettings = CreditSettings()
@@ -200,6 +227,18 @@ data_dir = {data_dir}
 [journal]
 # segment_bytes_max = 268435456
 # tick_seconds = 0.01
+
+[lake]
+# url = ""                           # "s3://bucket/prefix"; empty: data_dir. 对象存储；留空即存于 data_dir。
+# endpoint = ""                      # the store's address; empty: AWS. 对象存储地址。
+# region = "us-east-1"
+# path_style = true                  # false: the bucket is named in the host. 存储桶名是否写在路径中。
+# Without a file AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY count. 凭据文件；未设置时使用上述环境变量。
+# credentials_file =
+# allow_http = false
+# connect_seconds = 5.0
+# request_seconds = 30.0
+# retry_seconds = 15.0
 
 [landing]
 # hot_seconds = 0.25                 # busy tables commit this often. 繁忙表的提交间隔。

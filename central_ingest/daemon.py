@@ -24,7 +24,7 @@ from protocol.link.link import Link
 from protocol.link.mqtt import MqttLink, MqttSettings
 from protocol.signing import SUITE_1, SUITES
 
-from . import fleet, safekeeping
+from . import fleet, safekeeping, storing
 from .admission import Admission
 from .again import Again
 from .broker import EmbeddedBroker
@@ -55,6 +55,7 @@ log = logging.getLogger("central.daemon")
 
 MAINTENANCE_SECONDS = 30.0
 RETRY_SECONDS = 1.0
+UPLOADS_SECONDS, UPLOADS_RETRY_SECONDS = 86_400.0, 3_600.0
 
 
 def wall() -> int:
@@ -84,9 +85,10 @@ def make_link(config: Config, voice: CentreVoice) -> Link:
 
 
 class Daemon:
-    """Raises Permanent GC-1006 where another daemon works in its data directory, GC-1007 for its keys, GC-6030/6031
-    for a roster that cannot be trusted, what `engine.open_engine` raises for its ledger. Out of `run` comes LedgerDown
-    as soon as the ledger does not answer: whoever runs the daemon makes another (see `serving`)."""
+    """Raises Permanent GC-1004 for credentials that cannot be read, GC-1006 where another daemon works in its data
+    directory, GC-1007 for its keys, GC-6030/6031 for a roster that cannot be trusted, what `engine.open_engine` raises
+    for its ledger. Out of `run` comes LedgerDown as soon as the ledger does not answer: whoever runs the daemon makes
+    another (see `serving`)."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -125,13 +127,14 @@ class Daemon:
             refused=Refused(config.refused_dir),
             again=Again(self._journal, self._ledger, self._roster, signer, SUITES),
         )
-        self._lake = DeltaLake(config.lake_dir, commits_per_checkpoint=config.landing.checkpoint_commits)
+        self._store = storing.lake_store(config)
+        self._lake = DeltaLake(self._store, commits_per_checkpoint=config.landing.checkpoint_commits)
         self._quarantine = Quarantine(self._ledger.quarantine, FileShelves(config.quarantine_dir))
         self._lander = Lander(
             journal=self._journal,
             lake=self._lake,
             ledger=self._ledger,
-            objects=Objects(config.files_dir),
+            objects=Objects(config.files_dir, storing.files_store(config)),
             opener=opener,
             suites=SUITES,
             metrics=self._metrics,
@@ -155,6 +158,7 @@ class Daemon:
         self._unlisted = fleet.Unlisted(self._ledger)
         self._stopping = threading.Event()
         self._started = wall()
+        self._uploads_due = time.monotonic()
 
     async def run(self, stop: asyncio.Event, *, embedded_broker: bool) -> None:
         """Until `stop` is set; then what waits is committed and the heads are written down."""
@@ -196,6 +200,7 @@ class Daemon:
             pause = self._land_once(everything=False)
             if time.monotonic() - maintained > MAINTENANCE_SECONDS:
                 self._maintain()
+                self._clear_uploads()
                 maintained = time.monotonic()
             if pause:
                 self._journaled.wait(pause)
@@ -212,6 +217,17 @@ class Daemon:
             return RETRY_SECONDS
         self._credit.closed = self._lander.backlog_bytes > self._config.credit.landing_backlog_bytes_max
         return pause
+
+    def _clear_uploads(self) -> None:
+        """Once a day: what interrupted uploads left in an object store."""
+        if (now := time.monotonic()) < self._uploads_due:
+            return
+        try:
+            self._store.clear_uploads()
+            self._uploads_due = now + UPLOADS_SECONDS
+        except OSError as fault:
+            log.warning("uploads that were interrupted are not cleared: %s", type(fault).__name__)
+            self._uploads_due = now + UPLOADS_RETRY_SECONDS
 
     def _maintain(self) -> None:
         """Checkpoints, between two steps of the lander: one writer per table."""

@@ -79,6 +79,8 @@ class DeltaLake:
             actions += tablefiles.write(self.store, path, fitted, coming, written_ms)
             entry = commits.encode(actions, written_ms)
             self.store.create(recovery.log_entry(path, coming.version), entry)
+            if self.store.lasting:
+                self._durable[path] = coming.version
             coming.txns |= {one.app: one.version for one in txns}
             self._hold(path, coming)
             return coming.version

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ _DRAFT = ".tmp"
 
 class LocalStore:
     """A `Store` below `root`."""
+
+    lasting = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -72,9 +75,10 @@ class LocalStore:
 
     def size(self, name: str) -> int | None:
         try:
-            return (self._root / name).stat().st_size
+            facts = (self._root / name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
     def list(self, folder: str) -> list[Item]:
         try:
@@ -109,6 +113,9 @@ class LocalStore:
         for item in self.list(folder):
             if item.name.endswith(_DRAFT):
                 (self._root / folder / item.name).unlink(missing_ok=True)
+
+    def clear_uploads(self) -> int:
+        return 0
 
     def locate(self, folder: str) -> Location:
         return Location(str(self._root / folder))

@@ -10,7 +10,7 @@ all pass tests/contracts/test_store.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,11 +30,16 @@ class Location:
     """Where an engine of its own (deltalake) finds a folder: an address, and what it needs to get in."""
 
     address: str
-    options: Mapping[str, str] | None = None
+    options: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 class Store(Protocol):
     """Safe for use from several threads, each name written by one at a time. Methods block."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether what `put` and `create` wrote is durable when they return, so that `sync` has nothing to do."""
+        ...
 
     def establish(self) -> None:
         """Make the root where there is none, durably. A bucket must be there already."""
@@ -88,6 +93,10 @@ class Store(Protocol):
 
     def tidy(self, folder: str) -> None:
         """Remove what interrupted calls left in a folder. Only while nobody writes there."""
+        ...
+
+    def clear_uploads(self) -> int:
+        """Give up what interrupted uploads left that began a day ago or earlier; returns how many. Any time."""
         ...
 
     def locate(self, folder: str) -> Location: ...

@@ -1,4 +1,4 @@
-"""What every lake promises, in Delta tables or in memory."""
+"""What every lake promises: in Delta tables, on a disk and in a bucket, or in memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central_ingest.landing.commits import entry_name
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Lake, Recovery, Txn
+from central_ingest.landing.localstore import LocalStore
 from central_ingest.landing.memory import MemoryLake
+from central_ingest.landing.recovery import log_entry
+from central_ingest.landing.store import Store
 from protocol.errors import Permanent, Transient
+from tests.objectstores import shared_server
 
 APP = "h1/his/1"
 PATH = "changes/h1/his/visits-0a1b2c3d"
@@ -33,15 +36,16 @@ class Ground(Protocol):
 
 
 class DeltaGround:
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
 
     def open(self) -> Lake:
-        return DeltaLake(self._root)
+        return DeltaLake(self._open_store())
 
     def lose(self, path: str, lost: set[int]) -> None:
+        """A bucket has no power to lose; what stands in it may still be damaged."""
         for version in lost:
-            (self._root / path / "_delta_log" / entry_name(version)).write_bytes(b"")
+            self._open_store().put(log_entry(path, version), b"")
 
 
 class MemoryGround:
@@ -58,7 +62,14 @@ class MemoryGround:
 @contextmanager
 def delta_ground() -> Iterator[Ground]:
     with TemporaryDirectory() as directory:
-        yield DeltaGround(Path(directory))
+        yield DeltaGround(lambda: LocalStore(Path(directory)))
+
+
+@contextmanager
+def bucket_ground() -> Iterator[Ground]:
+    server = shared_server()
+    bucket = server.bucket()
+    yield DeltaGround(lambda: server.store(bucket=bucket))
 
 
 @contextmanager
@@ -68,6 +79,7 @@ def memory_ground() -> Iterator[Ground]:
 
 GROUNDS: dict[str, Callable[[], AbstractContextManager[Ground]]] = {
     "delta": delta_ground,
+    "bucket": bucket_ground,
     "memory": memory_ground,
 }
 
@@ -237,13 +249,27 @@ def test_a_table_that_was_lost_whole_is_made_anew(ground: Ground) -> None:
 Step = tuple[int, bool]
 
 
-@pytest.mark.parametrize("name", list(GROUNDS))
-@settings(max_examples=25, deadline=None)
-@given(
-    appends=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6),
-    lost=st.sets(st.integers(0, 5)),
-)
+def losses(examples: int) -> Callable[..., Any]:
+    def decorate(test: Callable[..., None]) -> Any:
+        appends = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6)
+        drawn = given(appends=appends, lost=st.sets(st.integers(0, 5)))
+        return settings(max_examples=examples, deadline=None)(drawn(test))
+
+    return decorate
+
+
+@pytest.mark.parametrize("name", [name for name in GROUNDS if name != "bucket"])
+@losses(25)
 def test_whatever_is_lost_a_prefix_remains(name: str, appends: list[Step], lost: set[int]) -> None:
+    _a_prefix_remains(name, appends, lost)
+
+
+@losses(5)
+def test_whatever_is_damaged_in_a_bucket_a_prefix_remains(appends: list[Step], lost: set[int]) -> None:
+    _a_prefix_remains("bucket", appends, lost)
+
+
+def _a_prefix_remains(name: str, appends: list[Step], lost: set[int]) -> None:
     """Rows are numbered: what is there after recovery is the rows of the first commits, each once."""
     with GROUNDS[name]() as ground:
         lake = ground.open()

@@ -35,6 +35,12 @@ def write(tmp_path: Path, text: str) -> Path:
         ('[journal]\nsegment_bytes_max = "big"', "journal.segment_bytes_max"),
         ("[landing]\nhot_seconds = 0", "landing.hot_seconds"),
         ("invite_days = 0", "invite_days"),
+        ('[lake]\nurl = "/data/lake"', "lake.url"),
+        ('[lake]\nurl = "s3://Granary"', "lake.url"),
+        ('[lake]\nurl = "s3://granary/a b"', "lake.url"),
+        ('[lake]\nendpoint = "127.0.0.1:9000"', "lake.endpoint"),
+        ('[lake]\nendpoint = "https://store/bucket"', "lake.endpoint"),
+        ('[lake]\nendpoint = "http://127.0.0.1:9000"', "lake"),
         ('log_level = "LOUD"', "log_level"),
     ],
 )
