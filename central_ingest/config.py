@@ -52,7 +52,7 @@ class LandingSettings(Section):
     pending_bytes_max: Annotated[int, Field(ge=1 << 20)] = 128 << 20
     """Decoded rows that wait for their commit, all tables together."""
     checkpoint_commits: Annotated[int, Field(ge=10)] = 100
-    """A Delta checkpoint is written after this many commits of a table, outside the hot path."""
+    """After this many commits of a table maintenance visits it, and makes a checkpoint."""
     quarantine_bytes_max: Annotated[int, Field(ge=1 << 20)] = 1 << 30
     """Envelopes of one parked table or stream; beyond it they are dropped, as by `quarantine drop`."""
 
@@ -90,6 +90,13 @@ class LakeSettings(Section):
         return self
 
 
+class MaintenanceSettings(Section):
+    reader_hours: Annotated[float, Field(ge=0.1, le=720)] = 3.0
+    """Who opened a table may go on reading it as it was for this long: replaced files and old log entries stay."""
+    share_max: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of one core's time, for joining files, checkpoints and clean-up."""
+
+
 class CreditSettings(Section):
     budget_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """Envelopes that all agents together may have under way."""
@@ -111,6 +118,7 @@ class Config(BaseSettings):
     lake: LakeSettings = LakeSettings()
     landing: LandingSettings = LandingSettings()
     ledger: LedgerSettings = LedgerSettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     credit: CreditSettings = CreditSettings()
     invite_days: Annotated[int, Field(ge=1, le=365)] = 7
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -251,6 +259,10 @@ data_dir = {data_dir}
 # url = ""                           # postgresql://guicang@host/guicang; empty: SQLite. 为空则用 SQLite。
 # password = ""                      # or password_file, or GUICANG_CENTRE_LEDGER__PASSWORD
 # password_file =
+
+[maintenance]
+# reader_hours = 3.0                 # who opened a table may read it as it was this long. 读者可继续读取旧版本的时长。
+# share_max = 0.25                   # of one core. 维护最多占用单核的比例。
 
 [credit]
 # budget_bytes = 268435456

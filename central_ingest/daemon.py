@@ -3,8 +3,8 @@
     link ─ receiver ─ reception(admission) ─ journal ─ receipts ─ link
                                                 └─ lander ─ lake (changes), files, ledger
 
-Only this file names implementations. Reception and lander each work on a thread of their own; the journal
-stands between them, so neither waits for the other.
+Only this file names implementations. Reception, lander and maintenance each work on a thread of their own; the
+journal stands between the first two, so neither waits for the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from protocol import VERSION, topics
-from protocol.errors import Fault, Permanent, Transient
+from protocol.errors import Permanent, Transient
 from protocol.link.link import Link
 from protocol.link.mqtt import MqttLink, MqttSettings
 from protocol.signing import SUITE_1, SUITES
@@ -39,7 +39,9 @@ from .lags import Lags
 from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
 from .landing.lander import Lander
+from .landing.maintenance import Job, Maintenance, Pace
 from .landing.objects import Objects
+from .landing.upkeep import Upkeep
 from .ledger.faults import LedgerDown
 from .ledger.ledger import Ledger
 from .metrics import Metrics
@@ -53,7 +55,6 @@ from .safekeeping import KeptLedger, Safe
 
 log = logging.getLogger("central.daemon")
 
-MAINTENANCE_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 UPLOADS_SECONDS, UPLOADS_RETRY_SECONDS = 86_400.0, 3_600.0
 
@@ -128,7 +129,7 @@ class Daemon:
             again=Again(self._journal, self._ledger, self._roster, signer, SUITES),
         )
         self._store = storing.lake_store(config)
-        self._lake = DeltaLake(self._store, commits_per_checkpoint=config.landing.checkpoint_commits)
+        self._lake = DeltaLake(self._store, reader_hours=config.maintenance.reader_hours)
         self._quarantine = Quarantine(self._ledger.quarantine, FileShelves(config.quarantine_dir))
         self._lander = Lander(
             journal=self._journal,
@@ -145,6 +146,8 @@ class Daemon:
             now=time.monotonic,
             wall=wall,
         )
+        self._stopping = threading.Event()
+        self._maintenance = self._look_after()
         voice = CentreVoice(signer, wall)
         self._journaled = threading.Event()
         self._receiver = Receiver(
@@ -156,9 +159,26 @@ class Daemon:
             journaled=self._journaled.set,
         )
         self._unlisted = fleet.Unlisted(self._ledger)
-        self._stopping = threading.Event()
         self._started = wall()
-        self._uploads_due = time.monotonic()
+
+    def _look_after(self) -> Maintenance:
+        config = self._config
+        upkeep = Upkeep(
+            self._lake,
+            reader_hours=config.maintenance.reader_hours,
+            checkpoint_commits=config.landing.checkpoint_commits,
+            wall=time.time,
+            stopping=self._stopping.is_set,
+        )
+        maintenance = Maintenance(
+            self._lake,
+            upkeep,
+            paths=lambda: [record.path for record in self._ledger.lake_tables()],
+            pace=Pace(config.landing.checkpoint_commits, share_max=config.maintenance.share_max),
+            now=time.monotonic,
+        )
+        maintenance.add(Job("uploads", self._clear_uploads))
+        return maintenance
 
     async def run(self, stop: asyncio.Event, *, embedded_broker: bool) -> None:
         """Until `stop` is set; then what waits is committed and the heads are written down."""
@@ -167,20 +187,20 @@ class Daemon:
             if embedded_broker:
                 host, _, port = self._config.broker.listen.rpartition(":")
                 await stack.enter_async_context(EmbeddedBroker(host, int(port)))
-            await asyncio.to_thread(self._lander.recover)
+            await asyncio.to_thread(self._recover)
             log.info("the centre starts with %d streams", len(self._roster.tenures()))
-            lander = asyncio.create_task(asyncio.to_thread(self._land))
+            workers = [asyncio.create_task(asyncio.to_thread(one)) for one in (self._land, self._maintain)]
             loops = [
                 asyncio.create_task(self._receiver.run()),
                 asyncio.create_task(self._watch()),
                 asyncio.create_task(_until(stop)),
             ]
-            done, _ = await asyncio.wait({lander, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*workers, *loops}, return_when=asyncio.FIRST_COMPLETED)
             self._stopping.set()
             self._journaled.set()
             for task in loops:
                 task.cancel()
-            await asyncio.gather(lander, *loops, return_exceptions=True)
+            await asyncio.gather(*workers, *loops, return_exceptions=True)
             for task in done:
                 task.result()
         log.info("the centre stopped")
@@ -192,16 +212,15 @@ class Daemon:
         self._journal.close()
         self._ledger.close()
 
+    def _recover(self) -> None:
+        self._lake.resume()
+        self._lander.recover()
+
     def _land(self) -> None:
-        """The lander's thread: step, maintain now and then, rest."""
-        maintained = time.monotonic()
+        """The lander's thread: step, rest."""
         while not self._stopping.is_set():
             self._journaled.clear()
             pause = self._land_once(everything=False)
-            if time.monotonic() - maintained > MAINTENANCE_SECONDS:
-                self._maintain()
-                self._clear_uploads()
-                maintained = time.monotonic()
             if pause:
                 self._journaled.wait(pause)
         self._land_once(everything=True)
@@ -218,24 +237,20 @@ class Daemon:
         self._credit.closed = self._lander.backlog_bytes > self._config.credit.landing_backlog_bytes_max
         return pause
 
-    def _clear_uploads(self) -> None:
-        """Once a day: what interrupted uploads left in an object store."""
-        if (now := time.monotonic()) < self._uploads_due:
-            return
+    def _clear_uploads(self) -> float:
+        """What interrupted uploads left in an object store; returns seconds until the next time."""
         try:
             self._store.clear_uploads()
-            self._uploads_due = now + UPLOADS_SECONDS
         except OSError as fault:
             log.warning("uploads that were interrupted are not cleared: %s", type(fault).__name__)
-            self._uploads_due = now + UPLOADS_RETRY_SECONDS
+            return UPLOADS_RETRY_SECONDS
+        return UPLOADS_SECONDS
 
     def _maintain(self) -> None:
-        """Checkpoints, between two steps of the lander: one writer per table."""
-        for path in self._lake.tables():
-            try:
-                self._lake.maintain(path)
-            except Fault as fault:
-                log.warning("maintenance of %s: %s", path, fault)
+        """The maintenance's thread: as long as the lander's."""
+        while not self._stopping.is_set():
+            if pause := self._maintenance.step():
+                self._stopping.wait(pause)
 
     async def _watch(self) -> None:
         while True:
@@ -262,6 +277,7 @@ class Daemon:
             self._roster, self._ledger, now, self._unlisted.counts(now), self._metrics.lags
         )
         fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
+        fault = fault or self._maintenance.fault
         return {
             "format": fleet.FORMAT,
             "time": now,

@@ -280,4 +280,18 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "代理答复的信封并非所索取的内容（{reason}）。",
         "请查看样本（`central-ingest refused`）；未采用该内容，并会再次索取。",
     ),
+    "GC-6050": Advice(
+        _L,
+        "A checkpoint of {table} at version {version} does not hold what the table holds ({difference}).",
+        "It was taken away and nothing relied on it; landing and reading go on. Report this with the versions in use.",
+        "表 {table} 在版本 {version} 的检查点与表内容不一致（{difference}）。",
+        "该检查点已删除且未被采用；入库和读取不受影响。请连同所用版本一并上报。",
+    ),
+    "GC-6051": Advice(
+        _L,
+        "Maintenance of {path} met something that it cannot handle ({reason}).",
+        "Landing goes on and the table stays readable; it is tried again. Report this if it stays.",
+        "对 {path} 的维护遇到无法处理的情况（{reason}）。",
+        "入库继续，该表仍可读取，系统会自动重试；若持续出现请上报。",
+    ),
 }

@@ -8,7 +8,7 @@ themselves hold Parquet's usual ones. Pure: it refuses to know where the bytes g
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 STATS = ("_gc_epoch", "_gc_seq")
 _SAMPLE_ROWS = 512
 _PIECE_ROWS = 16_384
+_GROUP_BYTES = 32 << 20
+_FORM: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "store_schema": False}
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -47,11 +49,61 @@ def encode(rows: pa.Table, stored: Mapping[str, str], partition: Sequence[str]) 
         named = data.rename_columns([stored[name] for name in data.schema.names])
         sink = pa.BufferOutputStream()
         few = [stored[field.name] for field in data.schema if _repeats(data.column(field.name))]
-        pq.write_table(
-            named, sink, compression="zstd", compression_level=1, store_schema=False, use_dictionary=few
-        )
+        pq.write_table(named, sink, **_FORM, use_dictionary=few)
         texts = {stored[name]: value for name, value in values.items()}
         yield DataFile(sink.getvalue().to_pybytes(), texts, _stats(data))
+
+
+def encode_stream(
+    pieces: Iterable[pa.Table], stored: Mapping[str, str], partition: Sequence[str]
+) -> Iterator[DataFile]:
+    """One file of all pieces, none where they are empty. They belong to one partition: else it is our mistake. In
+    memory stand the file and one row group."""
+    sink, writer = pa.BufferOutputStream(), None
+    texts: dict[str, str | None] = {}
+    stats: dict[str, Any] = {}
+    for group in _groups(pieces):
+        ((values, _),) = _split(group, partition) if partition else (({}, group),)
+        named = {stored[name]: value for name, value in values.items()}
+        if writer is not None and named != texts:
+            raise ValueError("a file belongs to one partition")
+        data = group.drop_columns(list(partition))
+        rows = data.rename_columns([stored[name] for name in data.schema.names])
+        if writer is None:
+            texts = named
+            few = [stored[field.name] for field in data.schema if _repeats(data.column(field.name))]
+            writer = pq.ParquetWriter(sink, rows.schema, **_FORM, use_dictionary=few)
+        writer.write_table(rows)
+        stats = _joined(stats, _stats(data))
+    if writer is not None:
+        writer.close()
+        yield DataFile(sink.getvalue().to_pybytes(), texts, stats)
+
+
+def _groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The pieces in row groups of about `_GROUP_BYTES` in memory."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting += [piece] if piece.num_rows else []
+        if sum(one.nbytes for one in waiting) >= _GROUP_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    if not one:
+        return other
+    ends = {
+        side: {
+            name: choose(each[side][name] for each in (one, other) if name in each[side])
+            for name in one[side] | other[side]
+        }
+        for side, choose in (("minValues", min), ("maxValues", max))
+    }
+    nulls = {name: count + other["nullCount"][name] for name, count in one["nullCount"].items()}
+    return {"numRecords": one["numRecords"] + other["numRecords"], **ends, "nullCount": nulls}
 
 
 def decode(

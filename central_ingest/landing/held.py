@@ -7,6 +7,7 @@ deltalake.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +32,15 @@ class Held:
     opened: Any = None
 
 
-def following(held: Held | None, rows: pa.Schema, now_ms: int, partition: tuple[str, ...]) -> Held:
-    """What the table will be with the next commit; equal in schema to `held` where no column is new."""
+def following(
+    held: Held | None, rows: pa.Schema, now_ms: int, partition: tuple[str, ...], settings: Mapping[str, str]
+) -> Held:
+    """What the table will be with the next commit; equal in schema to `held` where no column is new. `settings` are
+    properties that every table has by then."""
     if held is None:
         stats = ",".join(name for name in datafiles.STATS if name in rows.names)
-        settings = {"delta.dataSkippingStatsColumns": stats} if stats else {}
-        held = Held(-1, str(uuid.uuid4()), now_ms, partition, settings=settings)
+        skipping = {"delta.dataSkippingStatsColumns": stats} if stats else {}
+        held = Held(-1, str(uuid.uuid4()), now_ms, partition, settings=skipping)
     schema = columns.united(held.schema, rows)
     return Held(
         version=held.version + 1,
@@ -45,7 +49,7 @@ def following(held: Held | None, rows: pa.Schema, now_ms: int, partition: tuple[
         partition=held.partition,
         schema=schema,
         stored=columns.stored_names(schema.names, held.stored),
-        settings=held.settings,
+        settings={**held.settings, **settings},
         zoneless=held.zoneless or any(_has_zoneless(one.type) for one in schema),
         txns=dict(held.txns),
     )

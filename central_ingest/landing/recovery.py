@@ -9,7 +9,6 @@ cut entries move to `_system/damaged`. Knows Delta's log as names in a store; it
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -18,14 +17,13 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import commits
+from . import checkpoints, commits
 from .store import Store
 from .tablestate import TableState, from_checkpoint
 
-LOG = "_delta_log"
+LOG = checkpoints.LOG
 DAMAGED = "_system/damaged"
 _LAST_CHECKPOINT = "_last_checkpoint"
-_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EINVAL)
 
 
 class Damaged(Exception):
@@ -64,53 +62,49 @@ def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int
     """The last version that is whole from `synced_version` on, and the versions that were cut above it.
 
     Whole means: every entry up to it, and every data file that they added and that the table holds at that version.
-    What an entry above removed is live again once that entry is cut, and is looked at then. What stays has been
+    What an entry above removed is live again once that entry is cut, and is looked at then. Below a checkpoint whose
+    seal holds nothing is cut: it was sealed when all of that was durable, and needs no entry. What stays has been
     synced and read back. Raises OSError when the store refuses to say.
     """
     present = versions(store, table)
-    base = min(synced_version, present[-1]) if present else -1
+    sound = checkpoints.sound(store, table)
+    base = max(min(synced_version, present[-1]), *sound, -1) if present else -1
+    if present and base + 1 < present[0] and (found := _unsealed(store, table, present[0] - 1)) is not None:
+        base, sound = found.version, {found.version}
     entries = _whole_entries(store, table, base, present)
     last, good = max(entries, default=base), set[str]()
     while (bad := _first_bad(store, table, {v: entries[v] for v in entries if v <= last}, good)) is not None:
         last = bad - 1
     cut = tuple(v for v in present if v > last)
     if present:
-        _move_aside(store, table, last, cut)
+        _move_aside(store, table, last, cut, sound)
     return last, cut
 
 
-def state(store: Store, table: str) -> TableState:
-    """The state at the last version, from the newest checkpoint that reads and the entries above it; version -1 where
-    there is no table. Raises Damaged where an entry is missing or not whole."""
-    held = TableState()
-    for version, name in reversed(_checkpoints(store, table)):
-        if name == commits.checkpoint_name(version):
-            with contextlib.suppress(ValueError, pa.ArrowException):
-                held = from_checkpoint(version, store.get(f"{table}/{LOG}/{name}"))
-                break
-    for version in versions(store, table):
-        if version > held.version:
+def state(store: Store, table: str, at: int | None = None) -> TableState:
+    """The state at the last version, or at version `at` by what lies below it: from a checkpoint and the entries above
+    it; version -1 where there is no table. Raises Damaged where an entry is missing or not whole."""
+    present = versions(store, table)
+    held = checkpoints.newest(store, table, at) or TableState()
+    if present and held.version + 1 < present[0]:
+        held = _unsealed(store, table, present[0] - 1) or held
+    for version in present:
+        if version > held.version and (at is None or version <= at):
             if version != held.version + 1:
                 raise Damaged
             held.take(version, _actions(store.get(log_entry(table, version))))
     return held
 
 
+def added(store: Store, table: str, span: Iterable[int]) -> set[str]:
+    """Files that the commits of `span` add, as the log spells them."""
+    entries = (_actions(store.get(log_entry(table, version))) for version in span)
+    return {name for actions in entries for name, _, _ in commits.data_files(actions)}
+
+
 def removed(store: Store, table: str, span: Iterable[int]) -> set[str]:
     """Files that the commits of `span` remove, as the log spells them."""
     return _removed(_actions(store.get(log_entry(table, version))) for version in span)
-
-
-def sync_checkpoint(store: Store, table: str) -> None:
-    """Make the newest checkpoint durable, and then what points to it."""
-    newest = [name for _, name in _checkpoints(store, table)[-1:]]
-    store.sync(f"{table}/{LOG}/{name}" for name in [*newest, _LAST_CHECKPOINT])
-
-
-def checkpointed(store: Store, table: str) -> int:
-    """The version of the newest checkpoint, -1 where there is none."""
-    found = _checkpoints(store, table)
-    return found[-1][0] if found else -1
 
 
 def _log(store: Store, table: str) -> list[str]:
@@ -176,7 +170,7 @@ def _damage_of() -> Iterator[list[Exception]]:
     except Damaged as error:
         found.append(error)
     except OSError as error:
-        if error.errno not in _DAMAGE:
+        if error.errno not in checkpoints.DAMAGE:
             raise
         found.append(error)
 
@@ -191,45 +185,39 @@ def _check(content: bytes, size: int, declared: str | None) -> None:
             raise Damaged from error
 
 
-def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...]) -> None:
+def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...], sound: set[int]) -> None:
     """From the top down, so that a crash in between leaves a log that the next recovery cuts further."""
     log = f"{table}/{LOG}"
-    checkpoints = _checkpoints(store, table)
-    kept = {version for version, name in checkpoints if version <= last and _reads(store, f"{log}/{name}")}
-    aside = [name for version, name in checkpoints if version not in kept]
-    aside += [_LAST_CHECKPOINT] if aside or _points_wrong(store, f"{log}/{_LAST_CHECKPOINT}", kept) else []
+    present = _log(store, table)
+    aside = [name for name in present if commits.checkpoint_version(name) not in (None, *sound)]
+    aside += [_LAST_CHECKPOINT] if aside or _points_wrong(store, f"{log}/{_LAST_CHECKPOINT}", sound) else []
     aside += [commits.entry_name(version) for version in reversed(cut)]
-    present = set(_log(store, table))
-    existing = [name for name in aside if name in present]
+    existing = [name for name in aside if name in set(present)]
     if existing:
         target = _fresh_folder(store, f"{DAMAGED}/{table}", last + 1)
         for name in existing:
             store.move(f"{log}/{name}", f"{target}/{name}")
-        store.sync([f"{target}/"])
+        store.sync([f"{target}/", f"{log}/"])
     store.tidy(log)
-    store.sync([f"{log}/"])
 
 
-def _checkpoints(store: Store, table: str) -> list[tuple[int, str]]:
+def _unsealed(store: Store, table: str, lowest: int) -> TableState | None:
+    """The newest checkpoint from `lowest` on that reads, where no sealed one does and entries are missing: another
+    engine's, or ours whose seals are lost."""
     found = ((commits.checkpoint_version(name), name) for name in _log(store, table))
-    return sorted((version, name) for version, name in found if version is not None)
+    named = [
+        (v, name) for v, name in found if v is not None and v >= lowest and commits.checkpoint_name(v) == name
+    ]
+    for version, name in sorted(named, reverse=True):
+        with contextlib.suppress(ValueError, KeyError, pa.ArrowException):
+            return from_checkpoint(version, checkpoints.read(store, f"{table}/{LOG}/{name}") or b"")
+    return None
 
 
-def _reads(store: Store, checkpoint: str) -> bool:
-    """A checkpoint only repeats the entries, so one in doubt is better away than half read."""
-    try:
-        held = pq.read_table(pa.BufferReader(store.get(checkpoint)), columns=["metaData", "protocol"])
-    except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None) not in (None, *_DAMAGE):  # Arrow's own have no number
-            raise
-        return False
-    return all(len(held[name]) - held[name].null_count == 1 for name in held.column_names)
-
-
-def _points_wrong(store: Store, pointer: str, kept: set[int]) -> bool:
+def _points_wrong(store: Store, pointer: str, sound: set[int]) -> bool:
     """deltalake does not open a table whose pointer leads to no checkpoint."""
     try:
-        return json.loads(store.get(pointer))["version"] not in kept
+        return json.loads(store.get(pointer))["version"] not in sound
     except FileNotFoundError:
         return False
     except (ValueError, KeyError, TypeError):

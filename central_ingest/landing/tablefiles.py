@@ -11,10 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, unquote
 
-import pyarrow as pa
-
 from . import commits, datafiles, recovery
-from .held import Held
 from .store import Store
 
 _NOT_TABLES = ("files", recovery.DAMAGED)
@@ -32,11 +29,26 @@ def file_name(path: str, name: str) -> str:
     return f"{folder(path)}/{unquote(name)}"
 
 
+def spelt(path: str, file: str) -> str:
+    """The other way round: how a log of ours spells a file in the store."""
+    return quote(file.removeprefix(f"{path}/"), safe="/=")
+
+
+def data_files(store: Store, below: str, until: float) -> Iterator[str]:
+    """Names in the store of a table's data files that were written before `until`, whether a log knows them or not."""
+    for item in store.list(below):
+        name = f"{below}/{item.name}"
+        if item.name.endswith("/") and item.name != f"{recovery.LOG}/":
+            yield from data_files(store, name[:-1], until)
+        elif item.name.endswith(".parquet") and item.written < until:
+            yield name
+
+
 def write(
-    store: Store, path: str, rows: pa.Table, held: Held, written_ms: int, changes_rows: bool = True
+    store: Store, path: str, files: Iterable[datafiles.DataFile], written_ms: int, changes_rows: bool = True
 ) -> Iterator[commits.Action]:
-    """One Parquet file for each partition in `rows`; yields the action that adds it when it is written."""
-    for file in datafiles.encode(rows, held.stored, held.partition):
+    """Write Parquet files, each as it is encoded; yields the action that adds it when it is written."""
+    for file in files:
         name = quote(f"{file.folder}part-{uuid.uuid4()}.zstd.parquet", safe="/=")
         try:
             store.put(file_name(path, name), file.content)

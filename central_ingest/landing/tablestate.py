@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from . import commits
@@ -51,6 +52,24 @@ class TableState:
     txns: dict[str, int] = field(default_factory=dict)
     metadata: commits.Action | None = None
     protocol: commits.Action | None = None
+    cuts: int = 0
+    """How often the lake had cut commits of the table when it read this: since then versions may stand for others."""
+
+    @property
+    def weight(self) -> int:
+        """How much there is to read and to carry into the next checkpoint."""
+        return len(self.live) + len(self.removed) + len(self.txns)
+
+    def differs(self, other: TableState) -> str | None:
+        """What of two accounts of one version is not the same; None where all is that a reader or we rely on."""
+        mine, theirs = self.metadata or {}, other.metadata or {}
+        for name in ("id", "schemaString", "partitionColumns", "configuration"):
+            if mine.get(name) != theirs.get(name):
+                return "definition"
+        if self.txns != other.txns:
+            return "transactions"
+        sizes = [{one.path: one.size for one in state.live.values()} for state in (self, other)]
+        return "files" if sizes[0] != sizes[1] else None
 
     def take(self, version: int, actions: Iterable[commits.Action]) -> None:
         """One commit more. Removes come first: their order inside a commit says nothing."""
@@ -77,9 +96,26 @@ def from_checkpoint(version: int, content: bytes) -> TableState:
     held = pq.ParquetFile(pa.BufferReader(content))
     state = TableState()
     for batch in held.iter_batches(columns=list(_KINDS)):
-        rows = ({name: one for name, one in row.items() if one is not None} for row in batch.to_pylist())
-        state.take(version, list(rows))
+        tombs = _of(batch, "remove")
+        times = tombs.field("deletionTimestamp").to_pylist()
+        state.removed |= {
+            path: at or 0 for path, at in zip(tombs.field("path").to_pylist(), times, strict=True)
+        }
+        for kind in ("add", "txn", "metaData", "protocol"):
+            state.take(version, [{kind: _plain(one)} for one in _of(batch, kind).to_pylist()])
     if state.metadata is None or state.protocol is None:
         raise ValueError("a checkpoint names its table's definition")
     state.version = version
     return state
+
+
+def _of(batch: pa.RecordBatch, kind: str) -> pa.StructArray:
+    """The actions of one kind; most rows of a checkpoint are of another."""
+    column = batch.column(kind)
+    return column.filter(pc.is_valid(column))
+
+
+def _plain(action: commits.Action) -> commits.Action:
+    """As an entry has it: maps are objects, what is null is left out."""
+    maps = ("partitionValues", "tags", "configuration", "options")
+    return {k: dict(v) if k in maps else v for k, v in action.items() if v is not None}

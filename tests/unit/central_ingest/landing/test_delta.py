@@ -226,16 +226,15 @@ def test_deltalake_can_compact_what_we_wrote_and_we_go_on(lake: DeltaLake, root:
     assert (ids(again), again.recover(PATH, -1)) == ([0, 1, 2, 3, 4], Recovery(5, ()))
 
 
-def test_checkpoints_come_on_their_own_schedule_and_hide_nothing(root: Path) -> None:
-    lake = DeltaLake(root, commits_per_checkpoint=3)
-    assert lake.maintain(PATH) is False
+def test_a_checkpoint_holds_every_transaction_and_hides_nothing(root: Path) -> None:
+    lake = DeltaLake(root)
+    assert lake.checkpoint(PATH) is None
     for one in range(3):
-        assert lake.maintain(PATH) is False
         lake.append(PATH, rows(one), [Txn(APP, one)])
     lake.append(PATH, rows(3), [Txn("h1/his/2", 1)])
-    assert lake.maintain(PATH) is True
-    assert lake.maintain(PATH) is False
+    assert lake.checkpoint(PATH) == 3
+    assert lake.checkpoint(PATH) is None
     lake.append(PATH, rows(4), [Txn("h1/his/2", 2)])
     assert len(list((root / PATH / "_delta_log").glob("*.json"))) == 5
-    again = DeltaLake(root, commits_per_checkpoint=3)
+    again = DeltaLake(root)
     assert (ids(again), again.txn(PATH, APP), again.txn(PATH, "h1/his/2")) == ([0, 1, 2, 3, 4], 2, 2)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central_ingest.landing.commits import decode, encode, entry_name
+from central_ingest.landing.commits import checkpoint_name, decode, encode, entry_name
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Recovery, Txn
 
@@ -89,27 +90,57 @@ def test_a_log_shorter_than_what_was_synced_is_told(lake: DeltaLake, root: Path)
 @pytest.mark.parametrize("damage", [empty, torn, nul_tail, gone])
 @pytest.mark.parametrize("which", ["*.checkpoint.parquet", "_last_checkpoint"])
 def test_a_damaged_checkpoint_is_done_without(root: Path, which: str, damage: Callable[[Path], None]) -> None:
-    lake = DeltaLake(root, commits_per_checkpoint=2)
+    lake = DeltaLake(root)
     for one in range(3):
         lake.append(PATH, rows(one), [Txn(APP, one)])
-    assert lake.maintain(PATH)
+    assert lake.checkpoint(PATH) == 2
     (found,) = (root / PATH / "_delta_log").glob(which)
     damage(found)
-    again = DeltaLake(root, commits_per_checkpoint=2)
+    again = DeltaLake(root)
     assert again.recover(PATH, 2) == Recovery(2, ())
     assert (ids(again), again.txn(PATH, APP)) == ([0, 1, 2], 2)
 
 
-def test_no_checkpoint_stays_above_the_cut(root: Path) -> None:
-    lake = DeltaLake(root, commits_per_checkpoint=2)
+def test_no_checkpoint_without_a_seal_stays_above_the_cut(root: Path) -> None:
+    lake = DeltaLake(root)
     for one in range(4):
         lake.append(PATH, rows(one), [Txn(APP, one)])
-    assert lake.maintain(PATH)
+    DeltaTable(root / PATH).create_checkpoint()
     empty(log(root, 2))
     again = DeltaLake(root)
     assert again.recover(PATH, 0) == Recovery(1, (2, 3))
     assert sorted(os.listdir(root / PATH / "_delta_log")) == [entry_name(0), entry_name(1)]
     assert (ids(again), again.txn(PATH, APP)) == ([0, 1], 1)
+
+
+@pytest.mark.parametrize("synced", [-1, 2])
+def test_nothing_is_cut_below_a_sealed_checkpoint(root: Path, synced: int) -> None:
+    """Whatever becomes of entries that it does without, and even if the ledger is lost."""
+    lake = DeltaLake(root)
+    for one in range(4):
+        lake.append(PATH, rows(one), [Txn(APP, one)])
+    assert lake.checkpoint(PATH) == 3
+    for one in range(4, 6):
+        lake.append(PATH, rows(one), [Txn(APP, one)])
+    for one in (1, 2, 5):
+        empty(log(root, one))
+    again = DeltaLake(root)
+    assert again.recover(PATH, synced) == Recovery(4, (5,))
+    assert (ids(again), again.txn(PATH, APP)) == ([0, 1, 2, 3, 4], 4)
+
+
+def test_a_sealed_checkpoint_that_rots_is_done_without(root: Path) -> None:
+    lake = DeltaLake(root)
+    for one in range(6):
+        lake.append(PATH, rows(one), [Txn(APP, one)])
+        if one in (2, 4):
+            assert lake.checkpoint(PATH) == one
+    torn(root / PATH / "_delta_log" / checkpoint_name(4))
+    again = DeltaLake(root)
+    assert again.recover(PATH, -1) == Recovery(5, ())
+    assert (ids(again), again.txn(PATH, APP)) == ([0, 1, 2, 3, 4, 5], 5)
+    assert again.checkpoint(PATH) == 5
+    assert DeltaLake(root).recover(PATH, -1) == Recovery(5, ())
 
 
 def test_a_second_cut_at_the_same_version_keeps_the_first(lake: DeltaLake, root: Path) -> None:
