@@ -40,9 +40,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Address]:
 @pytest.fixture
 def bare(place: Address) -> Iterator[sa.Engine]:
     """The database without any table."""
-    engine = opening._sqlite(place) if isinstance(place, Path) else opening._postgres(place)
+    engine = new_engine(place)
     yield engine
     engine.dispose()
+
+
+def new_engine(place: Address) -> sa.Engine:
+    return opening._sqlite(place) if isinstance(place, Path) else opening._postgres(place)
 
 
 def difference(engine: sa.Engine) -> str:
@@ -171,29 +175,35 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
     ledger.close()
 
 
-def test_of_several_that_open_it_at_once_one_migrates(
-    bare: sa.Engine, next_version: Path, monkeypatch: pytest.MonkeyPatch
+def test_whoever_finds_somebody_migrating_waits_and_has_nothing_to_do(
+    place: Address, bare: sa.Engine, next_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring_up_to_date(bare)
     monkeypatch.setattr(opening, "NEWEST", "9000")
     next_version.write_text(HALF.format(before=migrations.NEWEST, end=""))
-    start, failed = threading.Barrier(3), []
+    other, arrived, failed = new_engine(place), threading.Event(), []
+
+    def look(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "pg_advisory" in statement or statement.startswith(("BEGIN IMMEDIATE", "ALTER")):
+            arrived.set()
 
     def migrate() -> None:
-        start.wait()
         try:
-            bring_up_to_date(bare)  # a second ALTER TABLE would fail
+            bring_up_to_date(other)  # a second ALTER TABLE would fail
         except Exception as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=migrate) for _ in range(3)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    sa.event.listen(other, "before_cursor_execute", look)
+    thread = threading.Thread(target=migrate)
+    with bare.begin() as c:
+        opening._lock(c)
+        c.exec_driver_sql("ALTER TABLE site ADD COLUMN half TEXT")
+        c.exec_driver_sql("UPDATE alembic_version SET version_num = '9000'")
+        thread.start()
+        assert arrived.wait(30)
+    thread.join()
+    other.dispose()
     assert failed == []
-    with bare.connect() as c:
-        assert c.exec_driver_sql("SELECT version_num FROM alembic_version").all() == [("9000",)]
 
 
 PROCESS = """
