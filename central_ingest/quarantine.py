@@ -60,6 +60,19 @@ class FileShelves:
     def remove(self, number: int) -> None:
         shutil.rmtree(self._root / f"{number:08d}", ignore_errors=True)
 
+    def count(self, number: int) -> int:
+        """Envelopes that can be read of a shelf, by a reader beside whoever writes."""
+        journal = FileJournal.open(self._root / f"{number:08d}", read_only=True)
+        try:
+            return sum(1 for _ in journal.read())
+        finally:
+            journal.close()
+
+    def unknown(self) -> list[Path]:
+        """What was set aside."""
+        place = self._root / "unknown"
+        return sorted(place.iterdir()) if place.exists() else []
+
     def set_aside_unknown(self, known: set[int]) -> None:
         names = {f"{number:08d}" for number in known} | {"unknown"}
         for path in sorted(self._root.iterdir()) if self._root.exists() else []:

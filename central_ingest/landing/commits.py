@@ -17,7 +17,7 @@ from typing import Any
 
 Action = dict[str, Any]
 
-_DIGEST = "gcDigest"
+DIGEST = "gcDigest"
 _ENTRY = re.compile(r"([0-9]{20})\.json")
 _CHECKPOINT = re.compile(r"([0-9]{20})\.checkpoint\b.*\.parquet")
 
@@ -86,7 +86,7 @@ def add(
         "dataChange": changes_rows,
     }
     facts |= {"modificationTime": written_ms, "stats": json.dumps(stats, separators=(",", ":"))}
-    return {"add": facts | {"tags": {_DIGEST: digest(content)}}}
+    return {"add": facts | {"tags": {DIGEST: digest(content)}}}
 
 
 def remove(
@@ -105,7 +105,7 @@ def encode(actions: Sequence[Action], written_ms: int, operation: str = "WRITE")
     rest = b"".join(_line(action) for action in actions)
     parameters = {"mode": "Append"} if operation == "WRITE" else {}
     info: Action = {"timestamp": written_ms, "operation": operation, "operationParameters": parameters}
-    return _line({"commitInfo": info | {"engineInfo": "guicang", _DIGEST: digest(rest)}}) + rest
+    return _line({"commitInfo": info | {"engineInfo": "guicang", DIGEST: digest(rest)}}) + rest
 
 
 def decode(entry: bytes) -> list[Action] | None:
@@ -120,7 +120,7 @@ def decode(entry: bytes) -> list[Action] | None:
     if not actions or not all(isinstance(action, dict) for action in actions):
         return None
     info = actions[0].get("commitInfo")
-    declared = info.get(_DIGEST) if isinstance(info, dict) else None
+    declared = info.get(DIGEST) if isinstance(info, dict) else None
     if declared is not None and declared != digest(entry.partition(b"\n")[2]):
         return None
     return actions
@@ -129,7 +129,7 @@ def decode(entry: bytes) -> list[Action] | None:
 def data_files(actions: Sequence[Action]) -> list[tuple[str, int, str | None]]:
     """Path, size in bytes and digest (None where another engine wrote it) of every file that a commit adds."""
     adds = [action["add"] for action in actions if "add" in action]
-    return [(one["path"], one["size"], (one.get("tags") or {}).get(_DIGEST)) for one in adds]
+    return [(one["path"], one["size"], (one.get("tags") or {}).get(DIGEST)) for one in adds]
 
 
 def removed_files(actions: Iterable[Action]) -> set[str]:

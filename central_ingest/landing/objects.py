@@ -8,6 +8,8 @@ then kept by the store.
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.batch import PieceHeader
@@ -18,6 +20,7 @@ from .localstore import LocalStore
 from .store import Store
 
 _CHUNK = 4 * MIB
+_NAME = re.compile("[0-9a-f]{64}")
 
 
 class Objects:
@@ -32,6 +35,26 @@ class Objects:
     def read(self, site: str, sha256: str) -> bytes:
         """Raises OSError, FileNotFoundError where the object is not finished."""
         return self._store.get(f"{site}/{sha256}")
+
+    def all(self) -> Iterator[tuple[str, list[str]]]:
+        """By site, what is finished."""
+        for folder in self._store.list(""):
+            if folder.name.endswith("/") and not folder.name.startswith("."):
+                yield (
+                    folder.name[:-1],
+                    [one.name for one in self._store.list(folder.name[:-1]) if _NAME.fullmatch(one.name)],
+                )
+
+    def sum(self, place: str) -> str:
+        """SHA-256 of what lies at `<site>/<sha256>` now, past every cache of this machine."""
+        return hashlib.sha256(self._store.prove(place)).hexdigest()
+
+    def set_aside(self, site: str, sha256: str) -> None:
+        """It is not what its name says: it moves to `.damaged/`, and nothing has the name."""
+        kept = f".damaged/{site}/{sha256}"
+        if self._store.size(f"{site}/{sha256}") is not None:
+            self._store.move(f"{site}/{sha256}", kept)
+            self._store.sync([kept, f"{site}/"])
 
     def add(self, site: str, piece: PieceHeader, data: bytes) -> bool:
         """Write a piece; True when the object is finished (or was before). Raises Rejected GC-5006 where what

@@ -69,7 +69,7 @@ def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int
     present = versions(store, table)
     sound = checkpoints.sound(store, table)
     base = max(min(synced_version, present[-1]), *sound, -1) if present else -1
-    if present and base + 1 < present[0] and (found := _unsealed(store, table, present[0] - 1)) is not None:
+    if present and base + 1 < present[0] and (found := unsealed(store, table, present[0] - 1)) is not None:
         base, sound = found.version, {found.version}
     entries = _whole_entries(store, table, base, present)
     last, good = max(entries, default=base), set[str]()
@@ -87,7 +87,7 @@ def state(store: Store, table: str, at: int | None = None) -> TableState:
     present = versions(store, table)
     held = checkpoints.newest(store, table, at) or TableState()
     if present and held.version + 1 < present[0]:
-        held = _unsealed(store, table, present[0] - 1) or held
+        held = unsealed(store, table, present[0] - 1) or held
     for version in present:
         if version > held.version and (at is None or version <= at):
             if version != held.version + 1:
@@ -185,23 +185,24 @@ def _check(content: bytes, size: int, declared: str | None) -> None:
             raise Damaged from error
 
 
-def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...], sound: set[int]) -> None:
+def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...], sound: set[int]) -> str | None:
     """From the top down, so that a crash in between leaves a log that the next recovery cuts further."""
     log = f"{table}/{LOG}"
     present = _log(store, table)
     aside = [name for name in present if commits.checkpoint_version(name) not in (None, *sound)]
     aside += [_LAST_CHECKPOINT] if aside or _points_wrong(store, f"{log}/{_LAST_CHECKPOINT}", sound) else []
     aside += [commits.entry_name(version) for version in reversed(cut)]
-    existing = [name for name in aside if name in set(present)]
+    existing, target = [name for name in aside if name in set(present)], None
     if existing:
         target = _fresh_folder(store, f"{DAMAGED}/{table}", last + 1)
         for name in existing:
             store.move(f"{log}/{name}", f"{target}/{name}")
         store.sync([f"{target}/", f"{log}/"])
     store.tidy(log)
+    return target
 
 
-def _unsealed(store: Store, table: str, lowest: int) -> TableState | None:
+def unsealed(store: Store, table: str, lowest: int) -> TableState | None:
     """The newest checkpoint from `lowest` on that reads, where no sealed one does and entries are missing: another
     engine's, or ours whose seals are lost."""
     found = ((commits.checkpoint_version(name), name) for name in _log(store, table))
@@ -228,3 +229,20 @@ def _fresh_folder(store: Store, parent: str, version: int) -> str:
     taken = {item.name for item in store.list(parent)}
     names = (f"{version}-{attempt}" for attempt in itertools.count())
     return f"{parent}/{next(name for name in names if f'{name}/' not in taken)}"
+
+
+def cut(store: Store, table: str, last: int) -> str | None:
+    """Leave nothing above version `last` (-1: no table), whole or not; returns the folder that has it now."""
+    present = versions(store, table)
+    sound = {version for version in checkpoints.sound(store, table) if version <= last}
+    if present and not sound and present[0] > 0 and (found := unsealed(store, table, present[0] - 1)) is not None:
+        sound = {found.version} if found.version <= last else set()
+    return _move_aside(store, table, last, tuple(v for v in present if v > last), sound)
+
+
+def set_aside(store: Store, table: str, name: str, target: str) -> None:
+    """Move a data file of a table, by the name that its log gives it, into `target`; it may be gone."""
+    file = f"{table}/{unquote(name)}"
+    if store.size(file) is not None:
+        store.move(file, f"{target}/files/{unquote(name)}")
+        store.sync([f"{target}/files/{unquote(name)}", file.rpartition("/")[0] + "/"])

@@ -32,14 +32,16 @@ class LiveFile:
     partition: Mapping[str, str | None]
     stats: Mapping[str, Any]
     modified_ms: int
+    digest: str | None = None
+    """Ours, of the content; None where another engine wrote it."""
 
     @classmethod
     def of(cls, add: commits.Action) -> LiveFile:
         stats = json.loads(add.get("stats") or "{}")
         partition = dict(add["partitionValues"])
-        return cls(
-            add["path"], add["size"], stats.get("numRecords"), partition, stats, add["modificationTime"]
-        )
+        digest = dict(add.get("tags") or {}).get(commits.DIGEST)
+        rows, modified = stats.get("numRecords"), add["modificationTime"]
+        return cls(add["path"], add["size"], rows, partition, stats, modified, digest)
 
 
 @dataclass(slots=True)

@@ -33,18 +33,31 @@ _version = sa.Table(
 """As Alembic makes it."""
 
 
-def open_engine(where: Address) -> sa.Engine:
-    """Raises LedgerDown GC-6090; Permanent GC-6091 (no access), 6092 (newer), 6093 (no driver), 6094 (damaged)."""
+def open_engine(where: Address, *, as_it_is: bool = False) -> sa.Engine:
+    """`as_it_is`: nothing is made or migrated; Permanent GC-6106 where the tables are an older program's, GC-6101 where
+    there are none. Raises LedgerDown GC-6090; Permanent GC-6091 (no access), 6092 (newer), 6093 (no driver), 6094
+    (damaged)."""
+    if as_it_is and isinstance(where, Path) and not where.exists():
+        raise Permanent("GC-6101")
     engine = _sqlite(where) if isinstance(where, Path) else _postgres(where)
     try:
         if engine.dialect.name == "postgresql":
             _check_encoding(engine)
-        bring_up_to_date(engine)
+        _require_up_to_date(engine) if as_it_is else bring_up_to_date(engine)
     except BaseException as error:
         engine.dispose()
         if isinstance(error, LedgerDown) and error.code in FOR_A_PERSON:
             raise Permanent(error.code, **error.facts) from error
         raise
+    return engine
+
+
+def empty_engine() -> sa.Engine:
+    """Of a ledger in memory, which knows nothing."""
+    engine = sa.create_engine(
+        "sqlite://", poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False}
+    )
+    tables.metadata.create_all(engine)
     return engine
 
 
@@ -142,6 +155,12 @@ def bring_up_to_date(engine: sa.Engine) -> None:
         from .migrating import migrate
 
         migrate(c)
+
+
+def _require_up_to_date(engine: sa.Engine) -> None:
+    with engine.connect() as c:
+        if not _is_up_to_date(c):
+            raise Permanent("GC-6106" if sa.inspect(c).has_table("stream") else "GC-6101")
 
 
 def _is_up_to_date(c: sa.Connection) -> bool:

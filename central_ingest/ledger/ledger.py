@@ -13,12 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from protocol.delivery import Head
+from protocol.errors import Permanent
 from protocol.names import Stream, TableName
 
 from . import tables as t
 from .address import Address
 from .commands import CommandBook
-from .engine import open_engine
+from .engine import empty_engine, open_engine
 from .holes import HoleBook
 from .quarantine import QuarantineBook
 from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
@@ -46,6 +47,17 @@ class Ledger:
     def open(cls, where: Address) -> Ledger:
         """Open or create the ledger; one of an older version is migrated. Raises as `engine.open_engine`."""
         return cls(open_engine(where))
+
+    @classmethod
+    def as_it_is(cls, where: Address) -> Ledger:
+        """Open it and change nothing, not even its version; a lost one is empty. Raises Permanent GC-6106 for one of an
+        older version, and as `open`."""
+        try:
+            return cls(open_engine(where, as_it_is=True))
+        except Permanent as fault:
+            if fault.code != "GC-6101":
+                raise
+            return cls(empty_engine())
 
     def close(self) -> None:
         self._engine.dispose()
