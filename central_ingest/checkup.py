@@ -131,7 +131,7 @@ class Checkup:
         for place in sorted({*there, *self._referred()}):
             if place not in there:
                 yield self._of_object(place, Wrong.MISSING)
-            elif self._objects.sum(place) != place.rpartition("/")[2]:
+            elif not self._objects.is_whole(place):
                 yield self._of_object(place, Wrong.CONTENT)
 
     def _of_object(self, place: str, wrong: Wrong) -> Verdict:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from protocol.errors import Transient
+
 from . import config as configuration
 from .config import DEFAULT_PATH, Config
 from .journal.files import FileJournal
@@ -48,6 +50,7 @@ def fsck(
 
 
 def _run(loaded: Config, deep: bool, repair: bool) -> tuple[list[Verdict], int]:
+    from . import storing
     from .checkup import Checkup
     from .landing.delta import DeltaLake
     from .landing.objects import Objects
@@ -58,15 +61,17 @@ def _run(loaded: Config, deep: bool, repair: bool) -> tuple[list[Verdict], int]:
         ledger = open_ledger(loaded.ledger_address)
         try:
             checkup = Checkup(
-                lake=DeltaLake(loaded.lake_dir),
+                lake=DeltaLake(storing.lake_store(loaded)),
                 ledger=ledger,
                 journal=journal,
-                objects=Objects(loaded.files_dir),
+                objects=Objects(loaded.files_dir, storing.files_store(loaded)),
                 quarantine_dir=loaded.quarantine_dir,
                 deep=deep,
             )
             found = checkup.mend(who(), wall()) if repair else checkup.verdicts()
             return list(found), checkup.tables
+        except OSError as error:
+            raise Transient("GC-6005", path="lake", reason=type(error).__name__) from error
         finally:
             ledger.close()
     finally:

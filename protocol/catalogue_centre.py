@@ -255,9 +255,11 @@ OF_THE_CENTRE: dict[str, Advice] = {
     "GC-6033": Advice(
         _L,
         "The ledger was lost or older than its copies and was completed from them: {agents} agents are known.",
-        "Compare `central-ingest sites` with your own list. Invitations and the audit of queries were not kept.",
+        "Compare `central-ingest sites` with your own list. Invitations, commands not yet sent, records of gaps and "
+        "the audit were not kept; what was parked is judged again.",
         "台账丢失或早于其副本，已据副本补全；名册现有 {agents} 个代理。",
-        "请用 `central-ingest sites` 核对名册；未使用的邀请和查询审计不在副本中。",
+        "请用 `central-ingest sites` 核对名册；未使用的邀请、未发送的指令、缺口记录和审计"
+        "不在副本中，暂停入库的内容会重新判定。",
     ),
     "GC-6034": Advice(
         _L,

@@ -147,7 +147,12 @@ def wrong_with(store: Store, path: str, file: LiveFile, *, deep: bool) -> Wrong 
         return Wrong.SIZE
     if not deep:
         return None
-    content = store.prove(name)
+    try:
+        content = store.prove(name)
+    except OSError as error:
+        if error.errno not in recovery.DAMAGE:
+            raise
+        return Wrong.CONTENT
     if file.digest is not None:
         return None if commits.digest(content) == file.digest else Wrong.CONTENT
     try:

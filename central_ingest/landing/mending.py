@@ -76,10 +76,12 @@ class Mending:
     def _lose(self, record: TableRecord, first: Position, last: Position, code: str, reason: str) -> None:
         known = [(g.path, g.first, g.last) for g in self._ledger.quarantine.gaps() if g.healed is None]
         holders = [one.agent for one in self._ledger.streams() if one.stream == record.stream]
-        if (record.path, first, last) in known or not holders:
+        if (record.path, first, last) in known:
             return
-        table = str(record.table)
-        order = new_command(record.stream, holders[0], "snapshot", table, self._who, self._now, ORDER_MICROS)
+        order = None
+        if holders:
+            agent, table = holders[0], str(record.table)
+            order = new_command(record.stream, agent, "snapshot", table, self._who, self._now, ORDER_MICROS)
         gap = Gap(
             stream=record.stream,
             path=record.path,
@@ -92,7 +94,7 @@ class Mending:
             reason=reason,
             who=self._who,
             time=self._now,
-            command=order.id,
+            command=order.id if order else None,
         )
         self._ledger.quarantine.lose(gap, order)
 

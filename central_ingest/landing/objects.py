@@ -7,6 +7,7 @@ then kept by the store.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Iterator
@@ -45,14 +46,21 @@ class Objects:
                     [one.name for one in self._store.list(folder.name[:-1]) if _NAME.fullmatch(one.name)],
                 )
 
-    def sum(self, place: str) -> str:
-        """SHA-256 of what lies at `<site>/<sha256>` now, past every cache of this machine."""
-        return hashlib.sha256(self._store.prove(place)).hexdigest()
+    def is_whole(self, place: str) -> bool:
+        """Whether what lies at `<site>/<sha256>`, past every cache of this machine, is what its name says. Raises
+        OSError where the store refuses to say, FileNotFoundError where nothing lies there."""
+        try:
+            content = self._store.prove(place)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EINVAL):
+                raise
+            return False
+        return hashlib.sha256(content).hexdigest() == place.rpartition("/")[2]
 
     def set_aside(self, site: str, sha256: str) -> None:
         """It is not what its name says: it moves to `.damaged/`, and nothing has the name."""
-        kept = f".damaged/{site}/{sha256}"
         if self._store.size(f"{site}/{sha256}") is not None:
+            kept = f".damaged/{site}/{sha256}-{len(self._store.list(f'.damaged/{site}'))}"
             self._store.move(f"{site}/{sha256}", kept)
             self._store.sync([kept, f"{site}/"])
 

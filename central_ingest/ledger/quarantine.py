@@ -160,11 +160,12 @@ class QuarantineBook:
 
     # what was dropped
 
-    def lose(self, gap: Gap, order: CommandRecord) -> None:
+    def lose(self, gap: Gap, order: CommandRecord | None) -> None:
         """Something that had landed is lost: the gap, and the command that orders a snapshot, in one transaction."""
         with self._engine.begin() as c:
             c.execute(sa.insert(t.gap).values(_gap_values(gap)))
-            commands.insert(c, order)
+            if order is not None:
+                commands.insert(c, order)
 
     def gaps(self) -> list[Gap]:
         """Oldest first."""

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from central_ingest.journal.files import FileJournal
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.inspecting import Inspection
+from central_ingest.landing.materialising import Materialising, path_of
 from central_ingest.landing.mending import Mending
 from central_ingest.landing.soundness import Mend
 from central_ingest.ledger import holdings
@@ -273,6 +274,20 @@ def test_while_a_daemon_works_nothing_is_repaired(region: Region) -> None:
     with region.running(), pytest.raises(Permanent) as caught:
         region.repair()
     assert caught.value.code == "GC-1006"
+
+
+def test_a_materialised_current_is_made_anew(region: Region, tmp_path: Path) -> None:
+    def stands() -> list[dict[str, object]]:
+        lake = DeltaLake(region.lake_dir)
+        assert Materialising(lake, tmp_path / "scratch", lambda: 1).step(region.path, True) is not None
+        return sorted(lake.read(path_of(region.path), ["id", "name"]).to_pylist(), key=lambda r: r["id"])
+
+    before = stands()
+    data = next((region.lake_dir / "current").rglob("*.parquet"))
+    rot(data)
+    assert told(region) == [("GC-6096", Mend.ANEW)]
+    region.repair()
+    assert (stands(), told(region)) == (before, [])
 
 
 WAYS: dict[str, Callable[[Path], None]] = {

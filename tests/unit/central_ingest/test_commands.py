@@ -442,3 +442,16 @@ def test_broker_config_refuses_a_broker_without_tls(shell: Shell, tmp_path: Path
     assert shell.on("broker-config", "--output", str(tmp_path / "out")) == 78
     assert f"broker.{wrong}" in shell.err
     assert not (tmp_path / "out").exists()
+
+
+def test_fsck_tells_and_repairs(landed: Shell) -> None:
+    assert landed.on("fsck", "--deep") == 0
+    data = next((landed.data_dir / "lake" / "changes").rglob("*.parquet"))
+    data.write_bytes(data.read_bytes()[:-1])
+    assert landed.on("fsck") == 1
+    assert "GC-6096" in landed.out
+    assert landed.on("fsck", "--json") == 1
+    (found,) = json.loads(landed.out)["found"]
+    assert (found["code"], found["damage"]) == ("GC-6096", True)
+    assert landed.on("fsck", "--repair") == 0
+    assert landed.on("fsck", "--json") == 0
