@@ -1,7 +1,7 @@
 """Reading a table of the lake to see whether all of it is there: its log, and the files that it needs. It only reads.
 
-Entries count above the newest checkpoint that reads; what lies below it no reader wants. Sound is the newest version
-whose entries and whose data files are whole: further back with every version, and with every older checkpoint.
+Entries count above the newest checkpoint whose seal holds; what lies below it no reader wants. Sound is the newest
+version whose entries and whose data files are whole, looked for back to the oldest checkpoint, or the beginning.
 Knows Delta's log as names in a store, and neither ledger nor journal.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import commits, recovery, tablefiles
+from . import checkpoints, commits, recovery, tablefiles
 from .soundness import TableFound, Wrong
 from .store import Item, Store
-from .tablestate import LiveFile, TableState, from_checkpoint
+from .tablestate import LiveFile, TableState
 
 FRESH_SECONDS = 3_600.0
 """A file that no entry names may still be on its way into one."""
@@ -81,19 +81,14 @@ class Inspection:
         return -1, _Log()
 
     def _logs(self, present: list[int]) -> Iterator[_Log]:
-        """From the newest checkpoint that reads, then from older ones, at last from the first entry."""
-        for version, content in self._checkpoints():
-            yield self._replayed(from_checkpoint(version, content), present)
-        yield self._replayed(TableState(), present)
-
-    def _checkpoints(self) -> Iterator[tuple[int, bytes]]:
-        for item in reversed(self._store.list(f"{self._path}/{recovery.LOG}")):
-            version = commits.checkpoint_version(item.name)
-            if version is not None and item.name == commits.checkpoint_name(version):
-                with contextlib.suppress(ValueError, pa.ArrowException):
-                    content = self._store.get(f"{self._path}/{recovery.LOG}/{item.name}")
-                    from_checkpoint(version, content)
-                    yield version, content
+        """From the newest checkpoint whose seal holds, then from older ones, at last from the first entry."""
+        last: int | None = None
+        while (state := checkpoints.newest(self._store, self._path, last)) is not None:
+            last = state.version
+            yield self._replayed(state, present)
+        if last is None and present[0] > 0:
+            state = recovery.unsealed(self._store, self._path, present[0] - 1)
+        yield self._replayed(state or TableState(), present)
 
     def _replayed(self, state: TableState, present: list[int]) -> _Log:
         log = _Log()
@@ -150,7 +145,7 @@ def wrong_with(store: Store, path: str, file: LiveFile, *, deep: bool) -> Wrong 
     try:
         content = store.prove(name)
     except OSError as error:
-        if error.errno not in recovery.DAMAGE:
+        if error.errno not in checkpoints.DAMAGE:
             raise
         return Wrong.CONTENT
     if file.digest is not None:

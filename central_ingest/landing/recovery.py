@@ -235,7 +235,12 @@ def cut(store: Store, table: str, last: int) -> str | None:
     """Leave nothing above version `last` (-1: no table), whole or not; returns the folder that has it now."""
     present = versions(store, table)
     sound = {version for version in checkpoints.sound(store, table) if version <= last}
-    if present and not sound and present[0] > 0 and (found := unsealed(store, table, present[0] - 1)) is not None:
+    if (
+        present
+        and not sound
+        and present[0] > 0
+        and (found := unsealed(store, table, present[0] - 1)) is not None
+    ):
         sound = {found.version} if found.version <= last else set()
     return _move_aside(store, table, last, tuple(v for v in present if v > last), sound)
 

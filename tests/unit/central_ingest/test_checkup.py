@@ -163,7 +163,7 @@ def test_files_of_no_commit_are_told_and_left(region: Region) -> None:
 def test_what_lies_below_a_checkpoint_is_landed_again_as_well(region: Region) -> None:
     """Entries that maintenance took away need not be there; a file that they added does."""
     rows = region.rows()
-    DeltaLake(region.lake_dir, commits_per_checkpoint=1).maintain(region.path)
+    DeltaLake(region.lake_dir).checkpoint(region.path)
     lost = region.data_file(1)
     for version in range(LAST):
         region.entry(version).unlink()
