@@ -22,7 +22,7 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import Stream, check_site
 
-from . import brokerconfig, commanding, fleet, fsck, quarantining, screens
+from . import brokerconfig, commanding, fleet, fsck, journaling, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -47,6 +47,7 @@ app = typer.Typer(
 commanding.register(app)
 quarantining.register(app)
 app.command()(fsck.fsck)
+journaling.register(app)
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """click's; newer typers carry a click of their own, so it is not imported."""

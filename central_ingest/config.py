@@ -44,6 +44,10 @@ class JournalSettings(Section):
     segment_bytes_max: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     tick_seconds: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Envelopes that arrive within one tick share one write and one sync."""
+    keep_days: Annotated[float, Field(ge=0)] = 30
+    """How long what has landed stays in segments; then it is archived."""
+    evidence_days: Annotated[float, Field(ge=0)] | None = None
+    """How long archives stay after that; None: for ever."""
 
 
 class LandingSettings(Section):
@@ -235,6 +239,9 @@ data_dir = {data_dir}
 [journal]
 # segment_bytes_max = 268435456
 # tick_seconds = 0.01
+# keep_days = 30                     # then what has landed is archived. 已入库的日志保留天数，此后归档。
+# How many days archives stay after that; not set: for ever. 归档此后的保留天数；不设为永久。
+# evidence_days =
 
 [lake]
 # url = ""                           # "s3://bucket/prefix"; empty: data_dir. 对象存储；留空即存于 data_dir。

@@ -33,6 +33,7 @@ from .control import Control
 from .enrolment import Enrolment
 from .grants import Grants
 from .inbox import Inbox
+from .journal.archive import Notary
 from .journal.files import FileJournal
 from .keystore import KeyStore, LiveOpener
 from .lags import Lags
@@ -51,6 +52,7 @@ from .receiver import CentreVoice, Receiver
 from .reception import Reception
 from .refused import Refused
 from .restart import restore
+from .retention import Retention
 from .safekeeping import KeptLedger, Safe
 
 log = logging.getLogger("central.daemon")
@@ -95,7 +97,9 @@ class Daemon:
         self._config = config
         keys = KeyStore(config.keys_dir)
         self._journal = FileJournal.open(
-            config.journal_dir, segment_bytes_max=config.journal.segment_bytes_max
+            config.journal_dir,
+            segment_bytes_max=config.journal.segment_bytes_max,
+            notary=Notary.of(keys.signer(), SUITES),
         )
         try:
             self._compose(config, keys)
@@ -147,6 +151,7 @@ class Daemon:
             wall=wall,
         )
         self._stopping = threading.Event()
+        self._retention = self._make_retention()
         self._maintenance = self._look_after()
         voice = CentreVoice(signer, wall)
         self._journaled = threading.Event()
@@ -177,8 +182,21 @@ class Daemon:
             pace=Pace(config.landing.checkpoint_commits, share_max=config.maintenance.share_max),
             now=time.monotonic,
         )
+        maintenance.add(Job("journal", self._retention.step))
         maintenance.add(Job("uploads", self._clear_uploads))
         return maintenance
+
+    def _make_retention(self) -> Retention:
+        settings = self._config.journal
+        return Retention(
+            self._journal,
+            self._ledger,
+            SUITES,
+            keep_days=settings.keep_days,
+            evidence_days=settings.evidence_days,
+            is_examined=self._lander.has_examined,
+            wall=wall,
+        )
 
     async def run(self, stop: asyncio.Event, *, embedded_broker: bool) -> None:
         """Until `stop` is set; then what waits is committed and the heads are written down."""
@@ -294,7 +312,7 @@ class Daemon:
                 "reason": self._receiver.reason,
             },
             "fault": fault.as_json() if fault is not None else None,
-            "journal": {"end": self._journal.end, "not_landed_bytes": self._lander.backlog_bytes},
+            "journal": self._retention.as_json() | {"not_landed_bytes": self._lander.backlog_bytes},
             "holes": fleet.hole_lines(self._ledger),
             "landing": {
                 "pending_rows": self._lander.pending_rows,

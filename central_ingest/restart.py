@@ -9,13 +9,13 @@ are asked for the rest. What is damaged between records moves no head back: land
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from protocol.delivery import Head, advance
 from protocol.envelope import Header, Kind, Rotation, parse
 from protocol.signing import Suite
 
-from .journal.journal import Journal
+from .journal.journal import Entry, Journal, Run
 from .ledger.ledger import Ledger, StreamRecord
 from .roster import Member, Roster, Tenure
 
@@ -28,7 +28,11 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
     is_cut = checkpoint > journal.end
     for record in ledger.streams():
         roster.begin(_from_the_start(record) if is_cut else _as_remembered(record))
-    for entry in journal.read(0 if is_cut else checkpoint):
+    items: Iterator[Entry | Run] = journal.outline() if is_cut else journal.read(checkpoint)
+    for entry in items:
+        if isinstance(entry, Run):
+            _advance(roster, entry)
+            continue
         envelope = parse(entry.envelope)
         header = envelope.header
         tenure = roster.tenure(header.stream)
@@ -44,6 +48,15 @@ def restore(ledger: Ledger, journal: Journal, suites: Mapping[int, Suite]) -> Ro
         # Once it has grown beyond the checkpoint nobody would see any more that it was cut.
         ledger.save_heads(heads_of(roster), journal.end)
     return roster
+
+
+def _advance(roster: Roster, run: Run) -> None:
+    """What an archive vouches for was admitted, also behind what it lacks."""
+    tenure = roster.tenure(run.stream)
+    if tenure is None or run.epoch != tenure.head.epoch or run.last <= tenure.head.seq:
+        return
+    tenure.advance(Head(run.epoch, run.last, run.hash, run.resume), run.envelope_bytes, run.received)
+    tenure.public = run.public or tenure.public
 
 
 def _as_remembered(record: StreamRecord) -> Tenure:

@@ -24,7 +24,7 @@ from protocol.names import Stream
 from protocol.signing import Signer
 
 from .journal.disk import Disk, LinuxDisk, create_durably, make_directory
-from .journal.journal import Journal
+from .journal.journal import Journal, Run
 from .ledger import holdings
 from .ledger.holdings import Epochs, Holdings
 from .ledger.ledger import AgentRecord, Ledger
@@ -157,9 +157,9 @@ def _epochs_of(journal: Journal, whole: Holdings) -> Holdings:
     """The epochs that the journal has seen. Whoever trusts agents by copies that know less of them might trust one
     who was revoked meanwhile."""
     seen: dict[Stream, int] = {}
-    for entry in journal.read():
-        header = parse(entry.envelope).header
-        seen[header.stream] = max(seen.get(header.stream, 0), header.epoch)
+    for one in journal.outline():
+        told = one if isinstance(one, Run) else parse(one.envelope).header
+        seen[told.stream] = max(seen.get(told.stream, 0), told.epoch)
     for stream, epoch in seen.items():
         if whole.agents and epoch > whole.epochs.get(stream, Epochs()).issued:
             raise Permanent("GC-6031", stream=str(stream), epoch=epoch)

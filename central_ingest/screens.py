@@ -36,6 +36,12 @@ def status(console: Console, said: dict[str, Any], running: bool) -> None:
         f"待入库 waiting {said['journal']['not_landed_bytes']:,} B + {said['landing']['pending_rows']:,} 行 rows",
         highlight=False,
     )
+    if (kept := said["journal"]).get("archives") is not None:
+        console.print(
+            f"  日志 journal      自偏移 from {kept['start']:,} 至 to {kept['end']:,} B，"
+            f"归档 archives {kept['archives']:,}（{kept['archived_bytes']:,} B）",
+            highlight=False,
+        )
     if said["fault"]:
         f = said["fault"]
         console.print(
@@ -286,3 +292,23 @@ def _cell(value: object) -> str:
     if value is None:
         return "∅"
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def archives(console: Console, facts: list[dict[str, Any]]) -> None:
+    """One line each, and what is wrong with it."""
+    for one in facts:
+        said = one["manifest"]
+        what = "—" if said is None else f"{said['envelopes']:,} 个信封 envelopes · {_span_of_time(said)}"
+        state = "" if one["kept"] else " · 已弃 given up"
+        lines = [f"{one['base']:,} – {one['end']:,}  {what}{state}"]
+        if fault := one["fault"]:
+            lines.append(f"    {fault['code']} {fault['what_zh']} {fault['what']}")
+            lines.append(f"    → {fault['todo_zh']} {fault['todo']}")
+        for line in lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not facts:
+        console.print("（无 none）")
+
+
+def _span_of_time(said: dict[str, Any]) -> str:
+    return f"{_when(said['first_received'])} – {_when(said['last_received'])}"

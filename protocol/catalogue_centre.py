@@ -296,4 +296,32 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "对 {path} 的维护遇到无法处理的情况（{reason}）。",
         "入库继续，该表仍可读取，系统会自动重试；若持续出现请上报。",
     ),
+    "GC-6070": Advice(
+        _L,
+        "The archive {path} does not read back as it was written; the journal keeps its segments.",
+        "Check the disk. It is tried again by itself.",
+        "归档 {path} 读回的内容与写入不符；日志仍保留原有分段。",
+        "请检查磁盘；之后会自动重试。",
+    ),
+    "GC-6071": Advice(
+        _L,
+        "The archive {path} is not what its manifest says ({reason}).",
+        "Restore the file from a copy and verify it again (`central-ingest journal verify`).",
+        "归档 {path} 与其清单不符（{reason}）。",
+        "请从备份恢复该文件，并重新校验（`central-ingest journal verify`）。",
+    ),
+    "GC-6072": Advice(
+        _L,
+        "The manifest {path} is missing, damaged, or not signed by this centre.",
+        "Restore it from a copy. Of another centre's archive: name its public key (`--key`).",
+        "清单 {path} 缺失、损坏，或并非由本中心签名。",
+        "请从备份恢复；如为其他中心的归档，请用 `--key` 指定其公钥。",
+    ),
+    "GC-6078": Advice(
+        _L,
+        "The lake or the ledger is older than it was, and the journal no longer has all that {stream} sent since.",
+        "A new epoch with full snapshots begins by itself. To have the history before it, restore a newer lake.",
+        "数据湖或台账旧于先前状态，而日志已不再保留 {stream} 此后发送的全部数据。",
+        "新任期的全量采集会自动开始；如需此前的历史，请恢复较新的数据湖。",
+    ),
 }

@@ -52,6 +52,8 @@ class Disk(Protocol):
         """`old` takes the place of `new`, atomically."""
         ...
 
+    def remove(self, path: Path) -> None: ...
+
     def sync_directory(self, directory: Path) -> None: ...
 
 
@@ -90,6 +92,9 @@ class LinuxDisk:
 
     def rename(self, old: Path, new: Path) -> None:
         os.replace(old, new)
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
 
     def sync_directory(self, directory: Path) -> None:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

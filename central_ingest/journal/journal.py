@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from protocol.names import Stream
+
 TORN_TAIL = "an unfinished record at the end was cut"
 """The reason of the one damage that loses nothing: it had no receipt."""
 
@@ -44,8 +46,37 @@ class Damage:
         return other.offset <= self.offset and self.end <= other.end
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Sequences `first` to `last` of an epoch, each chained to the one before: `before` is the chain hash before the
+    first, `hash` and `resume` are those of the head at the last. `offset` and `received` are those of the last record,
+    `envelope_bytes` the sum of all; `public` is the key of the last rotation in it, empty where there is none."""
+
+    stream: Stream
+    epoch: int
+    first: int
+    last: int
+    before: bytes
+    hash: bytes
+    resume: bytes
+    offset: int
+    received: int
+    envelope_bytes: int
+    public: bytes = b""
+
+    @property
+    def chain(self) -> bytes:
+        """What the next header must carry as its previous hash."""
+        return self.resume or self.hash
+
+
 class Journal(Protocol):
     """One writer at a time, enforced; any number of readers."""
+
+    @property
+    def start(self) -> int:
+        """The first offset that was not given up: what stood before it is known by its runs alone."""
+        ...
 
     @property
     def end(self) -> int:
@@ -78,9 +109,14 @@ class Journal(Protocol):
     def read(self, start: int = 0) -> Iterator[Entry]:
         """Every intact record from offset `start` up to `end` as it was when called, in order.
 
-        `start` must be 0, an offset that `append` or `read` gave, or an `end`. A damaged stretch is noted
-        in `damage` and skipped.
+        `start` must be 0, an offset that `append` or `read` gave, or an `end`; what was given up is passed over.
+        A damaged stretch is noted in `damage` and skipped.
         """
+        ...
+
+    def outline(self) -> Iterator[Entry | Run]:
+        """All that was ever journaled, for whoever asks only how far streams go: the runs of what is archived
+        or was given up, and the records behind them as `read` gives them."""
         ...
 
     def close(self) -> None: ...

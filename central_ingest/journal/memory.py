@@ -13,10 +13,12 @@ from pathlib import Path
 
 from protocol.errors import Permanent, Transient
 from protocol.limits import ENVELOPE_BYTES_MAX
+from protocol.signing import SUITES
 
 from .frames import FRAME_HEADER_BYTES
-from .journal import Damage, Entry
+from .journal import Damage, Entry, Run
 from .repairs import Repair, left_of, place
+from .runs import Runs
 
 
 @dataclass(slots=True)
@@ -28,6 +30,19 @@ class MemoryStore:
     full: bool = False
     writer: MemoryJournal | None = None
     damage: list[Damage] = field(default_factory=list)
+    start: int = 0
+    runs: list[Run] = field(default_factory=list)
+
+    def give_up(self, before: int) -> None:
+        """The records below this offset, which begins one, are known by their runs alone."""
+        runs = Runs(SUITES)
+        for one in self.entries:
+            if one.offset < before:
+                runs.add(one)
+        self.runs += runs.all()
+        self.entries = [one for one in self.entries if one.offset >= before]
+        self.damage = [one for one in self.damage if one.offset >= before]
+        self.start = before
 
     def rot(self, start: int, stop: int) -> None:
         """The records between these offsets are damaged."""
@@ -52,6 +67,10 @@ class MemoryJournal:
             raise Permanent("GC-1006", command="central-ingest", path="memory")
         store.writer = cls(store)
         return store.writer
+
+    @property
+    def start(self) -> int:
+        return self._store.start
 
     @property
     def end(self) -> int:
@@ -94,6 +113,10 @@ class MemoryJournal:
         self._require_open()
         first = bisect_left(self._store.entries, start, key=lambda entry: entry.offset)
         return iter(self._store.entries[first:])
+
+    def outline(self) -> Iterator[Entry | Run]:
+        self._require_open()
+        return iter([*self._store.runs, *self._store.entries])
 
     def close(self) -> None:
         if self._store.writer is self:

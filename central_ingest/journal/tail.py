@@ -52,6 +52,10 @@ class Tail:
         self.end += len(content)
         return offsets
 
+    def forget(self, base: int) -> None:
+        """Segments up to the one of offset `base` stand elsewhere now. May be called beside `append`."""
+        del self.segments[: sum(one.base <= base for one in tuple(self.segments))]
+
     def close(self) -> None:
         fd, self._fd = self._fd, None
         if fd is not None:

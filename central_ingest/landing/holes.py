@@ -18,7 +18,7 @@ from protocol.errors import Permanent, Rejected
 from protocol.names import Stream
 from protocol.signing import Suite
 
-from ..journal.journal import Damage, Journal
+from ..journal.journal import Damage, Journal, Run
 from ..ledger.broken import break_epoch, broken_epochs
 from ..ledger.holes import GONE, HEALED, Hole, HoleRecord
 from ..ledger.ledger import Ledger, StreamRecord
@@ -28,15 +28,17 @@ log = logging.getLogger("central.holes")
 
 @dataclass(frozen=True, slots=True)
 class _Tip:
-    """A stream's last record so far."""
+    """A stream's last record so far. `chain` is known of what is archived; else the record tells it."""
 
     epoch: int
     seq: int
     offset: int
+    chain: bytes | None = None
 
 
 class Survey:
-    """One reading of the whole journal: what is missing in it of the epochs in which the streams stand."""
+    """One reading of the whole journal: what is missing in it of the epochs in which the streams stand. What is
+    archived was whole, or nothing of it would come again: there its runs are enough."""
 
     def __init__(
         self, journal: Journal, streams: Sequence[StreamRecord], suites: Mapping[int, Suite]
@@ -47,7 +49,11 @@ class Survey:
         self._tips: dict[Stream, _Tip] = {}
         epochs = {one.stream: one.head.epoch for one in streams}
         found: list[Hole] = []
-        for entry in journal.read():
+        for entry in journal.outline():
+            if isinstance(entry, Run):
+                self._reach(entry.stream, _Tip(entry.epoch, entry.last, entry.offset, entry.chain))
+                self._received = entry.received
+                continue
             header = parse(entry.envelope).header
             hole = self._before(header, entry.offset)
             if hole is not None and epochs.get(hole.stream) == hole.epoch:
@@ -61,12 +67,16 @@ class Survey:
         tip = self._tips.get(hole.stream)
         return tip is not None and (tip.epoch, tip.seq) >= (hole.epoch, hole.last)
 
+    def _reach(self, stream: Stream, there: _Tip) -> None:
+        tip = self._tips.get(stream)
+        if tip is None or (there.epoch, there.seq) > (tip.epoch, tip.seq):
+            self._tips[stream] = there
+
     def _before(self, header: Header, offset: int) -> Hole | None:
         """What is missing between a record and the one before it of its stream."""
         tip = self._tips.get(header.stream)
         first = tip.seq + 1 if tip is not None and tip.epoch == header.epoch else 1
-        if tip is None or (header.epoch, header.last_seq) > (tip.epoch, tip.seq):
-            self._tips[header.stream] = _Tip(header.epoch, header.last_seq, offset)
+        self._reach(header.stream, _Tip(header.epoch, header.last_seq, offset))
         if header.seq <= first:
             return None
         return self._hole(header.stream, tip, (header.epoch, first, header.seq - 1), header.previous, offset)
@@ -87,12 +97,14 @@ class Survey:
         if not stretches:
             return None
         is_first = tip is None or tip.epoch < lost[0]
-        before = b"" if is_first or tip is None else self._chain_at(tip.offset)
+        before = b"" if is_first or tip is None else self._chain_at(tip)
         start, stop = min(d.offset for d in stretches), max(d.end for d in stretches)
         return Hole(stream, *lost, before, after, start, stop, self._received)
 
-    def _chain_at(self, offset: int) -> bytes:
-        envelope = parse(next(iter(self._journal.read(offset))).envelope)
+    def _chain_at(self, tip: _Tip) -> bytes:
+        if tip.chain is not None:
+            return tip.chain
+        envelope = parse(next(iter(self._journal.read(tip.offset))).envelope)
         if envelope.header.kind is Kind.GAP:
             return Gap.from_bytes(envelope.header.extension).resume
         return envelope.digest(self._suites[envelope.header.suite])
@@ -128,7 +140,7 @@ class Holes:
         It is not while the ledger's heads are older than a stretch: they alone may know what stood at its end.
         """
         damage = self._journal.damage
-        new = [one for one in damage if one.is_loss and one.offset < position and not self._knows(one)]
+        new = [one for one in damage if one.is_loss and one.offset < position and not self.knows(one)]
         if not new:
             return True
         if max(one.end for one in new) > self._ledger.checkpoint() or not self._examine(low_water):
@@ -184,7 +196,8 @@ class Holes:
             return True
         return any(one.stream == stream and one.head.epoch > epoch for one in self._ledger.streams())
 
-    def _knows(self, stretch: Damage) -> bool:
+    def knows(self, stretch: Damage) -> bool:
+        """Whether it was examined: what is missing in it stands in the ledger."""
         return any(stretch.is_within(one) for one in self._examined)
 
     def _wait(self) -> None:

@@ -25,11 +25,12 @@ from protocol.schema import TableSchema
 from protocol.sealing import open_inner
 from protocol.signing import Opener, Suite
 
-from ..journal.journal import Entry, Journal
+from ..journal.journal import Damage, Entry, Journal
 from ..ledger.ledger import Ledger
 from ..metrics import Metrics
 from ..quarantine import NOWHERE, Place, Quarantine
 from . import heat
+from .beginnings import begin_anew
 from .catalogue import Catalogue, Landing, Portion, app_of
 from .committing import Committing
 from .holes import Holes
@@ -39,6 +40,7 @@ from .objects import Objects
 from .parking import Parking
 from .rows import batch_rows, mark_row
 from .schemas import Schemas
+from .unfinished import Unfinished
 
 log = logging.getLogger("central.lander")
 
@@ -69,7 +71,6 @@ class Lander:
         self._journal = journal
         self._lake = lake
         self._ledger = ledger
-        self._objects = objects
         self._opener = opener
         self._suites = suites
         self._now = now
@@ -80,8 +81,7 @@ class Lander:
         """Of the quarantine, from which an envelope is being taken again."""
         self._schemas = Schemas(ledger, lake)
         self._low_water = {r.stream: min(r.low_water, journal.end) for r in ledger.streams()}
-        self._unfinished: dict[tuple[Stream, str], tuple[int, int]] = {}
-        """Large values that lack pieces: the epoch that sends them, the journal offset of the first piece."""
+        self._unfinished = Unfinished(objects, now)
         self._parking = Parking(
             quarantine=quarantine,
             ledger=ledger,
@@ -125,6 +125,7 @@ class Lander:
         for path in self._catalogue.unknown(self._lake.tables()):
             self._catalogue.met(path, self._lake.recover(path, -1).version)
         self._parking.load()
+        begin_anew(self._journal, self._ledger, self._low_water)
         self._holes.recover(self._low_water)
 
     def _land_again(self, stream: Stream) -> None:
@@ -141,6 +142,10 @@ class Lander:
     def streams_behind(self) -> int:
         """Those that wait for what the journal lost, or catch up."""
         return self._holes.behind
+
+    def has_examined(self, stretch: Damage) -> bool:
+        """Whether what is missing in a damaged stretch of the journal is known; may be asked from any thread."""
+        return self._holes.knows(stretch)
 
     @property
     def pending_rows(self) -> int:
@@ -226,7 +231,7 @@ class Lander:
         return self._low_water[stream]
 
     def _land(self, header: Header, inner: bytes, entry: Entry) -> None:
-        self._give_up_unfinished(header)
+        self._unfinished.end_before(header)
         match header.kind:
             case Kind.SCHEMA:
                 self._schemas.keep(inner)
@@ -235,7 +240,7 @@ class Lander:
             case Kind.MARK:
                 self._mark(header, batches.decode_mark(inner), entry)
             case Kind.PIECE:
-                self._piece(header, inner, entry)
+                self._unfinished.take(header, *batches.decode_piece(inner), entry.offset)
             case Kind.GAP | Kind.ROTATION:
                 pass
 
@@ -273,24 +278,6 @@ class Lander:
         landing.settles = landing.settles or mark.mark is not MarkKind.SNAPSHOT_BEGIN
         rows = mark_row(mark, schema, header.epoch, header.seq, entry.received)
         self._pend(landing, schema, rows, header, entry)
-
-    def _piece(self, header: Header, inner: bytes, entry: Entry) -> None:
-        piece, data = batches.decode_piece(inner)
-        key = (header.stream, piece.sha256)
-        if self._objects.add(header.stream.site, piece, data):
-            self._unfinished.pop(key, None)
-        else:
-            self._unfinished.setdefault(key, (header.epoch, entry.offset))
-
-    def _give_up_unfinished(self, header: Header) -> None:
-        """What an earlier epoch did not finish it never will; it must not hold the low-water mark for ever."""
-        over = [
-            key
-            for key, (epoch, _) in self._unfinished.items()
-            if key[0] == header.stream and epoch < header.epoch
-        ]
-        for key in over:
-            del self._unfinished[key]
 
     def _holds(self, landing: Landing, header: Header) -> bool:
         """Whether the table has it already: asked of the lake once per epoch, remembered afterwards."""
@@ -368,9 +355,7 @@ class Lander:
         for landing in list(self._committing.active.values()):
             if landing.record.stream == stream and path in ("", landing.record.path):
                 self._committing.commit_or_refuse(landing)
-        return path != "" or not any(
-            of == stream and offset == NOWHERE for (of, _), (_, offset) in self._unfinished.items()
-        )
+        return path != "" or not self._unfinished.any_from_shelf(stream)
 
     # low water
 
@@ -381,15 +366,17 @@ class Lander:
         self._marks_saved = now
         if not self._holes.look(self._low_water, self.position):
             return
+        self._unfinished.settle()
+        for one in self._ledger.streams():  # one that begins and never sends must not hold the journal
+            self._low_water.setdefault(one.stream, min(one.low_water, self._journal.end))
         marks = dict.fromkeys(self._low_water, self.position)
         marks |= {s: min(self.position, offset) for s, offset in self._holes.late() if s in marks}
         for landing in self._committing.active.values():
             if landing.first_offset is not None:
                 stream = landing.record.stream
                 marks[stream] = min(marks[stream], landing.first_offset)
-        for (stream, _), (_, offset) in self._unfinished.items():
-            if offset != NOWHERE:
-                marks[stream] = min(marks[stream], offset)
+        for stream, offset in self._unfinished.firsts():
+            marks[stream] = min(marks[stream], offset)
         for stream in marks:
             if (unsafe := self._quarantine.first_unsafe(stream)) is not None:
                 marks[stream] = min(marks[stream], unsafe)

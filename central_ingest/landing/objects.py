@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,21 @@ class Objects:
             if piece.offset + len(data) < piece.size:
                 return False
             return self._finish(part, name, piece)
+        except OSError as e:
+            raise Transient("GC-6005", path="files", reason=type(e).__name__) from e
+
+    def make_durable(self, site: str, sha256: str) -> None:
+        """Return once what has come of an unfinished object would survive a power cut. Raises Transient GC-6005."""
+        part = self._parts / site / f".{sha256}.part"
+        if not part.exists():  # its pieces were no such object: nothing has come
+            return
+        try:
+            for place in (part, part.parent, self._parts, self._parts.parent):
+                fd = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
         except OSError as e:
             raise Transient("GC-6005", path="files", reason=type(e).__name__) from e
 

@@ -260,6 +260,10 @@ class Ledger:
         rows = self._all(sa.select(t.schema.c.content).where(t.schema.c.fingerprint == fingerprint))
         return rows[0].content if rows else None
 
+    def schemas(self) -> set[bytes]:
+        """Fingerprints of all that ever came."""
+        return {row.fingerprint for row in self._all(sa.select(t.schema.c.fingerprint))}
+
     def park(self, parked: Parked) -> None:
         values = {
             "site": parked.stream.site,

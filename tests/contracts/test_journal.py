@@ -14,13 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from central_ingest.journal.archive import Notary
 from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import HEADER_BYTES
-from central_ingest.journal.journal import Entry, Journal
+from central_ingest.journal.journal import Entry, Journal, Run
 from central_ingest.journal.memory import MemoryJournal, MemoryStore
+from protocol.envelope import parse
 from protocol.errors import Permanent, Transient
 from protocol.limits import ENVELOPE_BYTES_MAX
+from protocol.names import Stream
+from protocol.signing import SUITES
 from tests.unit.central_ingest.journal.faulty_disk import FaultyDisk
+from tests.unit.central_ingest.sender import CENTRE, OTHER_STREAM, STREAM, Sender
 
 
 class Ground(Protocol):
@@ -35,6 +40,9 @@ class Ground(Protocol):
     def rot(self, start: int, stop: int) -> None:
         """While the journal is closed: damage every record between these offsets."""
 
+    def give_up(self, journal: Journal, before: int) -> int:
+        """While it is open: archive what stands below `before`, and give up the archives; returns where that ended."""
+
 
 class FileGround:
     def __init__(self, directory: Path) -> None:
@@ -42,7 +50,8 @@ class FileGround:
         self._disk = FaultyDisk()
 
     def open(self) -> Journal:
-        return FileJournal.open(self._directory, segment_bytes_max=20_000, disk=self._disk)
+        notary = Notary.of(CENTRE, SUITES)
+        return FileJournal.open(self._directory, segment_bytes_max=20_000, disk=self._disk, notary=notary)
 
     def fill(self) -> None:
         self._disk.room = 0
@@ -58,6 +67,14 @@ class FileGround:
             for offset in range(max(start, base), min(stop, end, base + len(content) - HEADER_BYTES)):
                 content[HEADER_BYTES + offset - base] ^= 0xFF
             path.write_bytes(content)
+
+    def give_up(self, journal: Journal, before: int) -> int:
+        assert isinstance(journal, FileJournal)
+        while journal.archive(before, 2**62, keys={}, made=1, is_settled=lambda _: True) is not None:
+            pass
+        while journal.give_up(2**62) is not None:
+            pass
+        return max(one.end for one in journal.archives)
 
 
 class MemoryGround:
@@ -75,6 +92,10 @@ class MemoryGround:
 
     def rot(self, start: int, stop: int) -> None:
         self._store.rot(start, stop)
+
+    def give_up(self, journal: Journal, before: int) -> int:
+        self._store.give_up(before)
+        return before
 
 
 @contextmanager
@@ -292,6 +313,47 @@ def test_what_is_split_over_two_stretches_is_filled_from_the_last(ground: Ground
     assert journal.repair(0, journal.end, 1, lost)
     assert [one.envelope for one in journal.read()] == [one.envelope for one in held]
     assert extent(journal) == []
+    journal.close()
+
+
+def outlined(journal: Journal) -> list[tuple[Stream, int, int]]:
+    """Stream, epoch and sequence of all that was ever journaled."""
+    found = []
+    for one in journal.outline():
+        if isinstance(one, Run):
+            found += [(one.stream, one.epoch, seq) for seq in range(one.first, one.last + 1)]
+        else:
+            header = parse(one.envelope).header
+            found.append((header.stream, header.epoch, header.seq))
+    return sorted(found)
+
+
+def test_what_was_given_up_is_passed_over_and_known_by_its_runs(ground: Ground) -> None:
+    journal = ground.open()
+    senders = [Sender(1, STREAM), Sender(2, OTHER_STREAM)]
+    for number in range(90):
+        one = senders[number % 3 % 2]
+        journal.append(number, [one.mark()])
+        if number == 40:
+            one.begin(2)
+    everything, held = outlined(journal), list(journal.read())
+    assert journal.start == 0
+    begun = journal.read()
+    next(begun)
+    start = ground.give_up(journal, held[70].offset)
+    assert 0 < start <= held[70].offset
+    for _ in range(2):
+        assert journal.start == start
+        assert (
+            [one for one in held if one.offset >= start] == list(journal.read()) == list(journal.read(start))
+        )
+        assert outlined(journal) == everything
+        assert any(isinstance(one, Run) for one in journal.outline())
+        assert list(journal.damage) == []
+        journal.append(100, [senders[0].mark()])
+        held, everything = [*held, list(journal.read())[-1]], outlined(journal)
+        journal.close()
+        journal = ground.open()
     journal.close()
 
 

@@ -25,7 +25,7 @@ from central_ingest.grants import Grants
 from central_ingest.inbox import Inbox
 from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import HEADER_BYTES
-from central_ingest.journal.journal import Damage, Entry, Journal
+from central_ingest.journal.journal import Damage, Entry, Journal, Run
 from central_ingest.keystore import KeyStore, LiveOpener
 from central_ingest.lags import Lags
 from central_ingest.landing.heat import Rhythm
@@ -74,6 +74,10 @@ class WatchedJournal:
         witness.reopened(journal.read())
 
     @property
+    def start(self) -> int:
+        return self._journal.start
+
+    @property
     def end(self) -> int:
         return self._journal.end
 
@@ -94,6 +98,9 @@ class WatchedJournal:
 
     def read(self, start: int = 0) -> Iterator[Entry]:
         return self._journal.read(start)
+
+    def outline(self) -> Iterator[Entry | Run]:
+        return self._journal.outline()
 
     def close(self) -> None:
         self._journal.close()

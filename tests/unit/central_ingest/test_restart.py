@@ -131,6 +131,26 @@ def test_a_checkpoint_beyond_the_journal_reads_all_of_it() -> None:
     centre.check()
 
 
+@pytest.mark.parametrize("given_up", range(9))
+def test_what_the_journal_gave_up_is_known_by_its_runs(given_up: int) -> None:
+    centre = Centre()
+    one, other = centre.senders
+    for sender in (one, other, one):
+        centre.admit(sender, sender.mark())
+    centre.admit(other, other.rotation(Ed25519Signer(b"k" * 32)))
+    for sender in (one, other):
+        centre.admit(sender, sender.mark())
+    one.begin(2)
+    one.signer = one.first_key
+    centre.begin(one)
+    centre.admit(one, one.mark())
+    centre.admit(other, other.gap(other.head.seq + 2, b"r" * 32))
+    offsets = [entry.offset for entry in centre.journal.read()]
+    centre.journal._store.give_up([*offsets, centre.journal.end][given_up])
+    centre.ledger.save_heads([], centre.journal.end + 10_000)
+    centre.check()
+
+
 def test_a_head_goes_on_behind_what_is_damaged() -> None:
     """What stands there was admitted, and is asked for by its hash: the head does not fall back to it."""
     centre = Centre()

@@ -141,6 +141,16 @@ def test_copies_older_than_the_journal_are_refused(ground: Ground) -> None:
     assert ground.plain.agents() == []
 
 
+def test_epochs_that_the_journal_gave_up_count_all_the_same(ground: Ground) -> None:
+    ground.a.begin(3)
+    ground.journal.append(9, [ground.a.mark()])
+    ground.journal._store.give_up(ground.journal.end)
+    ground.lose()
+    with pytest.raises(Permanent) as refusal:
+        ground.restore()
+    assert refusal.value.facts == {"stream": str(STREAM), "epoch": 3}
+
+
 def test_without_copies_nobody_is_trusted_and_epochs_rise_above_the_journal(ground: Ground) -> None:
     ground.journal.append(9, [Sender(1, epoch=3).mark()])
     for place in ground.places:

@@ -8,7 +8,6 @@ next one succeeds, as Linux does; only `forget` then shows what is really there.
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,12 +105,18 @@ class FaultyDisk(LinuxDisk):
     def forget(self, fd: int) -> None:
         file = self._opened[fd]
         assert not file.pending, "only what was synced can be forgotten"
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, file.durable, 0)
+        with open(f"/proc/self/fd/{fd}", "r+b") as same:  # one that was opened for reading only, too
+            same.truncate(0)
+            same.write(file.durable)
 
     def rename(self, old: Path, new: Path) -> None:
         super().rename(old, new)
         self._seen[new] = self._seen.pop(old)
+
+    def remove(self, path: Path) -> None:
+        self._durable.update({path: self._known(path)} if path not in self._durable else {})
+        super().remove(path)
+        self._seen.pop(path, None)
 
     def sync_directory(self, directory: Path) -> None:
         self.calls.append("sync_directory")

@@ -68,10 +68,10 @@ def test_opening_reads_the_last_segment_alone(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_the_journal_may_begin_later_than_at_zero(tmp_path: Path) -> None:
+def test_a_first_segment_that_is_gone_is_damage_as_any_other(tmp_path: Path) -> None:
     entries = written(tmp_path, [bytes(1_000)] * 12, segment_bytes_max=HEADER_BYTES + 5_000)
     segments(tmp_path)[0].unlink()
-    assert reopened(tmp_path) == (entries[4:], [])
+    assert reopened(tmp_path) == (entries[4:], [Damage(0, entries[4].offset, MISSING)])
 
 
 def test_a_missing_segment_in_the_middle_is_damage(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ class FullShelves(MemoryShelves):
 
 
 class Ground:
-    def __init__(self, root: Path, pending_bytes_max: int = 1 << 20) -> None:
+    def __init__(
+        self, root: Path, pending_bytes_max: int = 1 << 20, rhythm: Rhythm = Rhythm(0.25, 2.0)
+    ) -> None:
         self.store = MemoryStore()
         self.journal = MemoryJournal.open(self.store)
         self.lake = FaultyLake()
@@ -109,6 +111,7 @@ class Ground:
         self.keys: tuple[PrivateKey, ...] = (SITE_KEY,)
         self.offsets: list[int] = []
         self._pending_bytes_max = pending_bytes_max
+        self._rhythm = rhythm
         self.lander: Lander
 
     def begin(self, sender: Sender) -> None:
@@ -129,7 +132,7 @@ class Ground:
             opener=opener(*self.keys),
             suites=SUITES,
             metrics=self.metrics,
-            rhythm=Rhythm(0.25, 2.0),
+            rhythm=self._rhythm,
             pending_bytes_max=self._pending_bytes_max,
             quarantine=Quarantine(self.ledger.quarantine, self.shelves),
             quarantine_bytes_max=self.quarantine_bytes_max,

@@ -14,7 +14,7 @@ from central_ingest.landing.holes import Holes, Survey
 from central_ingest.ledger.broken import break_epoch, broken_epochs
 from central_ingest.ledger.holes import GONE, HEALED, HoleRecord
 from central_ingest.ledger.ledger import StreamRecord
-from protocol.envelope import Kind
+from protocol.envelope import Kind, parse
 from protocol.names import Stream
 from protocol.signing import SUITES
 
@@ -119,6 +119,29 @@ def test_the_chain_tells_exactly_what_is_missing(turns: list[int], lost: set[int
         assert hole.hash == chains[hole.stream, hole.last]
         inside = [w for w in written if w[0] == hole.stream and hole.first <= w[1] <= hole.last]
         assert all(hole.start <= offset and end <= hole.stop for _, _, offset, end in inside)
+
+
+@pytest.mark.parametrize("given_up", [1, 2, 3])
+def test_what_was_given_up_is_not_missed_and_what_is_missing_behind_it_is_found(
+    ground: Ground, senders: list[Sender], given_up: int
+) -> None:
+    offsets = write(ground, senders)
+    ground.land()
+    for gone in range(given_up):
+        ground.store.give_up(offsets[STREAM, gone + 2])
+    more = write(ground, senders)
+    rot(ground, offsets | more, STREAM, 4, 8)
+    land_again(ground)
+    assert open_holes(ground) == [(STREAM, 4, 4, False), (STREAM, 8, 8, True)]
+    for record in ground.ledger.holes.open():
+        lost = parse(senders[0].sent[record.hole.first])
+        assert (record.hole.before, record.hole.hash) == (lost.header.previous, lost.digest(SUITES[1]))
+    for record in ground.ledger.holes.open():
+        fill(ground, senders[0], record)
+    land_again(ground)
+    for sender in senders:
+        assert landed(ground, sender) == [*range(2, 13)]
+    assert broken_epochs(ground.ledger) == {}
 
 
 def test_of_an_older_epoch_nothing_is_missed(ground: Ground, senders: list[Sender]) -> None:
