@@ -99,6 +99,10 @@ class MaintenanceSettings(Section):
     """Who opened a table may go on reading it as it was for this long: replaced files and old log entries stay."""
     share_max: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Of one core's time, for joining files, checkpoints and clean-up."""
+    scrub_mib_per_second: Annotated[float, Field(ge=0, le=1_000)] = 4.0
+    """Read again, to see whether it still is what was written; 0: nothing is."""
+    scrub_days: Annotated[float, Field(gt=0, le=3_650)] = 30.0
+    """From the beginning of one round over everything to that of the next."""
 
 
 class CreditSettings(Section):
@@ -270,6 +274,8 @@ data_dir = {data_dir}
 [maintenance]
 # reader_hours = 3.0                 # who opened a table may read it as it was this long. 读者可继续读取旧版本的时长。
 # share_max = 0.25                   # of one core. 维护最多占用单核的比例。
+# scrub_mib_per_second = 4.0         # files read again, to find rot; 0: off. 巡检读取速率；0 为关闭。
+# scrub_days = 30.0                  # from one round to the next. 每轮巡检的间隔天数。
 
 [credit]
 # budget_bytes = 268435456

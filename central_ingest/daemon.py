@@ -20,9 +20,10 @@ from typing import Any
 
 from protocol import VERSION, topics
 from protocol.errors import Permanent, Transient
+from protocol.limits import MIB
 from protocol.link.link import Link
 from protocol.link.mqtt import MqttLink, MqttSettings
-from protocol.signing import SUITE_1, SUITES
+from protocol.signing import SUITE_1, SUITES, Opener
 
 from . import fleet, safekeeping, storing
 from .admission import Admission
@@ -42,6 +43,9 @@ from .landing.heat import Rhythm
 from .landing.lander import Lander
 from .landing.maintenance import Job, Maintenance, Pace
 from .landing.objects import Objects
+from .landing.refetching import Refetching
+from .landing.scrub import Pace as ScrubPace
+from .landing.scrub import Scrub
 from .landing.upkeep import Upkeep
 from .ledger.faults import LedgerDown
 from .ledger.ledger import Ledger
@@ -134,12 +138,13 @@ class Daemon:
         )
         self._store = storing.lake_store(config)
         self._lake = DeltaLake(self._store, reader_hours=config.maintenance.reader_hours)
+        self._objects = Objects(config.files_dir, storing.files_store(config))
         self._quarantine = Quarantine(self._ledger.quarantine, FileShelves(config.quarantine_dir))
         self._lander = Lander(
             journal=self._journal,
             lake=self._lake,
             ledger=self._ledger,
-            objects=Objects(config.files_dir, storing.files_store(config)),
+            objects=self._objects,
             opener=opener,
             suites=SUITES,
             metrics=self._metrics,
@@ -152,6 +157,7 @@ class Daemon:
         )
         self._stopping = threading.Event()
         self._retention = self._make_retention()
+        self._scrub = self._make_scrub(opener)
         self._maintenance = self._look_after()
         voice = CentreVoice(signer, wall)
         self._journaled = threading.Event()
@@ -184,6 +190,7 @@ class Daemon:
         )
         maintenance.add(Job("journal", self._retention.step))
         maintenance.add(Job("uploads", self._clear_uploads))
+        maintenance.add(Job("scrub", self._scrub.step))
         return maintenance
 
     def _make_retention(self) -> Retention:
@@ -195,6 +202,17 @@ class Daemon:
             keep_days=settings.keep_days,
             evidence_days=settings.evidence_days,
             is_examined=self._lander.has_examined,
+            wall=wall,
+        )
+
+    def _make_scrub(self, opener: Opener) -> Scrub:
+        settings = self._config.maintenance
+        return Scrub(
+            lake=self._lake,
+            objects=self._objects,
+            ledger=self._ledger,
+            refetching=Refetching(self._journal, self._objects, opener, SUITES),
+            pace=ScrubPace(settings.scrub_mib_per_second * MIB, settings.scrub_days),
             wall=wall,
         )
 
@@ -277,11 +295,15 @@ class Daemon:
             await asyncio.sleep(1)
 
     def _damage(self) -> Permanent | None:
-        """What of the journal is rotten; a tail torn by a power cut had no receipt yet and is no loss."""
+        """What of journal, lake or files is rotten; a tail torn by a power cut had no receipt yet and is no loss."""
         for one in self._ledger.holes.open():
             return Permanent("GC-6034", offset=one.hole.start, stream=str(one.hole))
         rotten = [one for one in self._journal.damage if one.is_loss]
-        return Permanent("GC-6002", offset=rotten[0].offset, reason=rotten[0].reason) if rotten else None
+        if rotten:
+            return Permanent("GC-6002", offset=rotten[0].offset, reason=rotten[0].reason)
+        found = self._ledger.damage.all()
+        late = Permanent("GC-6107", days=int(self._config.maintenance.scrub_days))
+        return found[0].fault if found else late if self._scrub.is_late else None
 
     def _completion(self) -> Permanent | None:
         """Until the next start: people should look at the roster once."""
@@ -319,6 +341,7 @@ class Daemon:
                 "streams_behind": self._lander.streams_behind,
             },
             "counters": self._metrics.as_json(),
+            "damaged": fleet.damage_lines(self._ledger),
             "parked": parked,
             "incomplete": incomplete,
             "streams": streams,

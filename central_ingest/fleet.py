@@ -110,6 +110,11 @@ def hole_lines(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
+def damage_lines(ledger: Ledger) -> list[dict[str, Any]]:
+    """Files of the lake, and large values, that are not what was written."""
+    return [{"name": one.name, "found": one.found, **one.fault.as_json()} for one in ledger.damage.all()]
+
+
 def incomplete_lines(ledger: Ledger) -> list[dict[str, Any]]:
     """Tables of which rows were dropped, and no snapshot has healed it yet."""
     names = {one.path: str(one.table) for one in ledger.lake_tables()}

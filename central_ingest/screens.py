@@ -55,6 +55,12 @@ def status(console: Console, said: dict[str, Any], running: bool) -> None:
             f"{parked['code']} {escape(parked['reason'])} → central-ingest quarantine list",
             highlight=False,
         )
+    for one in said.get("damaged", []):
+        console.print(
+            f"  [red]损坏 damaged[/red] {escape(one['name'])}: {one['code']} "
+            f"{escape(one['todo_zh'])} {escape(one['todo'])}",
+            highlight=False,
+        )
     for one in said.get("holes", []):
         _hole(console, one)
     for one in said.get("incomplete", []):

@@ -120,6 +120,13 @@ OF_THE_LEDGER: dict[str, Advice] = {
         "{path} 中是已丢失的台账所暂停的信封。",
         "日志中仍有的部分已重新判定。请保留该目录，直到相关表完成一次全量采集。",
     ),
+    "GC-6107": Advice(
+        _L,
+        "Reading everything again takes longer than the {days} days that it may.",
+        "Raise `maintenance.scrub_mib_per_second`, or `maintenance.scrub_days`.",
+        "全部数据的巡检耗时超过了规定的 {days} 天。",
+        "请调大 `maintenance.scrub_mib_per_second` 或 `maintenance.scrub_days`。",
+    ),
     "GC-6106": Advice(
         _L,
         "The ledger's tables are of an older version of this program.",

@@ -8,6 +8,7 @@ Knows Delta's log as names in a store, and neither ledger nor journal.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -142,19 +143,28 @@ def wrong_with(store: Store, path: str, file: LiveFile, *, deep: bool) -> Wrong 
         return Wrong.SIZE
     if not deep:
         return None
+    content = content_of(store, path, file)
+    return content if isinstance(content, Wrong) else None
+
+
+def content_of(store: Store, path: str, file: LiveFile) -> bytes | Wrong:
+    """A data file as a power cut would leave it, or what is wrong with it. Raises OSError where the store refuses to
+    say."""
     try:
-        content = store.prove(name)
+        content = store.prove(tablefiles.file_name(path, file.path))
     except OSError as error:
         if error.errno not in checkpoints.DAMAGE:
             raise
-        return Wrong.CONTENT
+        return Wrong.MISSING if error.errno == errno.ENOENT else Wrong.CONTENT
+    if len(content) != file.size:
+        return Wrong.SIZE
     if file.digest is not None:
-        return None if commits.digest(content) == file.digest else Wrong.CONTENT
+        return content if commits.digest(content) == file.digest else Wrong.CONTENT
     try:
         pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError):
         return Wrong.CONTENT
-    return None
+    return content
 
 
 def _held(txns: dict[str, int]) -> tuple[int, int] | None:

@@ -47,6 +47,9 @@ class Objects:
                     [one.name for one in self._store.list(folder.name[:-1]) if _NAME.fullmatch(one.name)],
                 )
 
+    def size(self, place: str) -> int:
+        return self._store.size(place) or 0
+
     def is_whole(self, place: str) -> bool:
         """Whether what lies at `<site>/<sha256>`, past every cache of this machine, is what its name says. Raises
         OSError where the store refuses to say, FileNotFoundError where nothing lies there."""

@@ -19,6 +19,7 @@ from protocol.names import Stream, TableName
 from . import tables as t
 from .address import Address
 from .commands import CommandBook
+from .damage import DamageBook
 from .engine import empty_engine, open_engine
 from .holes import HoleBook
 from .quarantine import QuarantineBook
@@ -40,6 +41,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self.commands = CommandBook(engine)
+        self.damage = DamageBook(engine)
         self.holes = HoleBook(engine)
         self.quarantine = QuarantineBook(engine)
 

@@ -249,3 +249,13 @@ hole = Table(
 )
 """Envelopes `first` to `last` that the journal lost between its offsets `start` and `stop`, as `holes.HoleRecord` says.
 `state`: open, healed or gone; `last` and `hash` move down as they come again."""
+
+damage = Table(
+    "damage",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("code", Words, nullable=False),
+    Column("facts", Words, nullable=False),
+    Column("found", BigInteger, nullable=False),
+)
+"""Files that are not what was written, as `damage.Damage` says. `facts` is a JSON object."""

@@ -25,6 +25,7 @@ from central_ingest.ledger.ledger import (
 )
 from central_ingest.ledger.quarantine import Gap
 from protocol.delivery import Head
+from protocol.errors import Permanent
 from protocol.names import Stream, TableName
 from tests.ledgers import KINDS, new_place
 from tests.unit.central_ingest.sender import OTHER_STREAM, STREAM
@@ -305,3 +306,17 @@ def test_holdings_are_added_and_read_again(ledger: Ledger) -> None:
     holdings.add(ledger, held)
     holdings.add(ledger, held)
     assert holdings.read(ledger) == held
+
+
+def test_damage_stands_until_it_is_taken_back(ledger: Ledger) -> None:
+    book, fault = ledger.damage, Permanent("GC-6102", file="h1/名", wrong="missing")
+    assert (book.all(), book.cursor()) == ([], (0, ""))
+    book.add("files/h1/名", fault, 5)
+    book.add("files/h1/名", fault, 9)
+    (one,) = book.all()
+    assert (one.name, one.found, str(one.fault)) == ("files/h1/名", 5, str(fault))
+    for after in ("changes/a", "files/名"):
+        book.save_cursor(7, after)
+    assert book.cursor() == (7, "files/名")
+    book.remove(one.name)
+    assert book.all() == []

@@ -14,6 +14,8 @@ from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lander import Lander
 from central_ingest.landing.objects import Objects
+from central_ingest.landing.refetching import Refetching
+from central_ingest.landing.scrub import IDLE_SECONDS, Pace, Scrub
 from central_ingest.landing.soundness import Verdict
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
@@ -130,6 +132,42 @@ class Region:
         ledger.close()
         journal.close()
         return found
+
+
+class Scrubbing:
+    """A running centre's scrub."""
+
+    def __init__(self, region: Region, *, days: float = 30.0, rate: float = 1_000.0) -> None:
+        self.now = RECEIVED
+        self._running = region.running()
+        self.lander = self._running.__enter__()
+        self.book = region.ledger.damage
+        self.objects = Objects(region.root / "files")
+        self.scrub = Scrub(
+            lake=DeltaLake(region.lake_dir),
+            objects=self.objects,
+            ledger=region.ledger,
+            refetching=Refetching(region.journal, self.objects, opener(SITE_KEY), SUITES),
+            pace=Pace(rate, days),
+            wall=lambda: self.now,
+        )
+
+    def __enter__(self) -> Scrubbing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.__exit__()
+
+    def until_idle(self) -> list[float]:
+        """What it wanted to rest after each file."""
+        rests = []
+        while (rest := self.scrub.step()) != IDLE_SECONDS:
+            rests.append(rest)
+            self.now += int(rest * 1e6)
+        return rests
+
+    def found(self) -> list[tuple[str, str]]:
+        return [(one.name, one.code) for one in self.book.all()]
 
 
 class Running:
