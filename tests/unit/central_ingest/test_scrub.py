@@ -1,4 +1,4 @@
-"""The scrub: each file once a round, at its rate, from where it was; what is rotten is named, and healed if possible."""
+"""The scrub: each file once a round, from where it was; what is rotten is named, and healed if it can be."""
 
 from __future__ import annotations
 
