@@ -176,10 +176,10 @@ OF_THE_CENTRE: dict[str, Advice] = {
     ),
     "GC-6004": Advice(
         _L,
-        "A column of {table} changed its type in a way that the lake cannot hold in one column.",
-        "The table is parked with its data in the quarantine (`central-ingest quarantine`); the other tables go on.",
-        "表 {table} 的列类型变化无法存入同一列。",
-        "该表已暂停入库，数据保留在隔离区（`central-ingest quarantine`）；其他表不受影响。",
+        "A column of {table} has a type that no column of the lake can hold.",
+        "Its data waits in the quarantine (`central-ingest quarantine`) for a version that can; the others go on.",
+        "表 {table} 有一列的类型是数据湖的列无法存放的。",
+        "数据保留在隔离区（`central-ingest quarantine`），等待支持该类型的版本后重试；其他表不受影响。",
     ),
     "GC-6005": Advice(
         _L,

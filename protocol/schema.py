@@ -40,6 +40,13 @@ _NAMES: dict[pa.DataType, str] = {wire: name for name, wire in _SIMPLE.items()}
 
 DECIMAL_DIGITS_MAX = 38
 
+COMMENT = "comment"
+"""Metadata of a schema and of a column: what the source says of it for people. In the lake it has the same name."""
+FACTS_PREFIX = "guicang."
+"""Begins the name of all other metadata in the lake, so that nothing a source writes means anything to a reader."""
+SOURCE_TYPE = f"{FACTS_PREFIX}source_type"
+"""Metadata of the lake: a column's type as the source spells it."""
+
 
 def wire_to_json(wire: pa.DataType) -> Any:
     """A wire type as JSON: a name, `["decimal", p, s]`, `["list", T]` or `["struct", [[name, T], …]]`."""
@@ -102,6 +109,12 @@ class Column:
     source_type: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def lake_metadata(self) -> dict[str, str]:
+        """Its metadata in the lake."""
+        told = {k if k == COMMENT else f"{FACTS_PREFIX}{k}": v for k, v in self.meta.items()}
+        return told | {SOURCE_TYPE: self.source_type}
+
     def as_json(self) -> dict[str, Any]:
         return {
             "meta": dict(self.meta),
@@ -162,6 +175,14 @@ class TableSchema:
     def lake_names(self) -> tuple[str, ...]:
         """The source columns' names in the lake (`_gc_…` escaped)."""
         return tuple(escape_column(c.name) for c in self.columns)
+
+    @cached_property
+    def lake_fields(self) -> tuple[pa.Field, ...]:
+        """The source columns as rows of them come to the lake, with what the source says of each."""
+        return tuple(
+            pa.field(name, column.wire, metadata=column.lake_metadata)
+            for name, column in zip(self.lake_names, self.columns, strict=True)
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> TableSchema:

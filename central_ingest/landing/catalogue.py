@@ -79,6 +79,8 @@ class Landing:
     def take(self) -> tuple[pa.Table, list[Txn]]:
         """What waits, as one table, and the transactions that its commit completes."""
         rows = pa.concat_tables([one.rows for one in self.waiting], promote_options="default")
+        facts = (one.rows.schema.metadata for one in self.waiting)  # those of the first that has any count
+        rows = rows.replace_schema_metadata(next(filter(None, facts), None))
         return rows, [Txn(app, seq) for app, seq in sorted(self.txns.items())]
 
     def settle(self, held: Mapping[str, int]) -> int:

@@ -16,6 +16,8 @@ from pyarrow import types
 
 from protocol.errors import Permanent
 
+from . import evolution
+
 PARTITION = "_gc_date"
 
 _PREFIX = "_gc_as_"  # cannot be a source's: protocol.names escapes whatever begins with `_gc_`
@@ -26,11 +28,8 @@ _METADATA_NOT_KEPT = (b"delta.", b"ARROW:")  # would make Delta or Arrow act on 
 def fit(
     path: str, rows: pa.Table, held: pa.Schema | None, partition: Sequence[str] = (PARTITION,)
 ) -> pa.Table:
-    """`rows` in lake types, all columns nullable, ready for a table that holds `held` and is partitioned so.
-
-    Raises Permanent GC-6004 when a column has another type than `held` says, or one that no column of the
-    lake can have.
-    """
+    """`rows` in lake types, all columns nullable and named by their generation (see `evolution`), ready for a table
+    that holds `held` and is partitioned so. Raises Permanent GC-6004 for a type that no column of the lake can have."""
     names = set(rows.schema.names)
     if not names.issuperset(partition) or len(names) != len(rows.schema.names):
         raise ValueError(f"rows need the columns {', '.join(partition)}, and no column twice")
@@ -39,20 +38,13 @@ def fit(
     fields = []
     for field in rows.schema:
         kind = _lake_type(path, field.type)
-        if held is not None and (at := held.get_field_index(field.name)) >= 0 and held.field(at).type != kind:
-            raise Permanent("GC-6004", table=path)
-        fields.append(pa.field(field.name, kind, metadata=_metadata(field.metadata)))
+        name = evolution.place(held, field.name, kind)
+        fields.append(pa.field(name, kind, metadata=_metadata(field.metadata)))
     try:
-        return rows.cast(pa.schema(fields))
+        named = rows.rename_columns([field.name for field in fields])
+        return named.cast(pa.schema(fields, metadata=rows.schema.metadata))
     except pa.ArrowException as error:
         raise Permanent("GC-6004", table=path) from error
-
-
-def united(held: pa.Schema | None, rows: pa.Schema) -> pa.Schema:
-    """`held` and, behind its columns, those of `rows` that it lacks."""
-    known = set() if held is None else set(held.names)
-    fields = [] if held is None else list(held)
-    return pa.schema(fields + [field for field in rows if field.name not in known])
 
 
 def stored_names(names: Iterable[str], held: Mapping[str, str]) -> dict[str, str]:

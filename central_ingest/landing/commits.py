@@ -61,10 +61,15 @@ def protocol(zoneless: bool) -> Action:
 
 
 def metadata(
-    table_id: str, created_ms: int, schema: str, settings: dict[str, str], partition: Sequence[str]
+    table_id: str,
+    created_ms: int,
+    schema: str,
+    settings: dict[str, str],
+    partition: Sequence[str],
+    comment: str | None = None,
 ) -> Action:
     """`schema` is Delta's JSON of it; `settings` the table's properties; `partition` its columns as stored."""
-    facts: Action = {"id": table_id, "name": None, "description": None, "schemaString": schema}
+    facts: Action = {"id": table_id, "name": None, "description": comment, "schemaString": schema}
     facts |= {"format": {"provider": "parquet", "options": {}}, "partitionColumns": list(partition)}
     return {"metaData": facts | {"configuration": settings, "createdTime": created_ms}}
 

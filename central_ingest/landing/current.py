@@ -20,6 +20,7 @@ from protocol.change import MarkKind, Version
 from protocol.names import unescape_column
 
 from .columns import exact_name
+from .evolution import parse_name
 
 UNKNOWN = "_gc_unknown"
 """Column of `current`: the source's names of columns whose value no image above the floor holds (null there)."""
@@ -120,8 +121,8 @@ def quoted(name: str) -> str:
 
 
 def source_name(column: str) -> str:
-    """The source's name of a column as the lake stores it."""
-    return unescape_column(exact_name(column))
+    """The source's name of a column as the lake stores it; all generations of a column have the one name."""
+    return unescape_column(parse_name(exact_name(column))[0])
 
 
 def marks_sql(relation: str, as_of: Version | None = None) -> str:
@@ -295,12 +296,14 @@ def _folded_columns(columns: Sequence[str], position: dict[str, int]) -> str:
         for name in columns
     ]
     system = [f"r.{name}" for name in SYSTEM[:-2]]
+    once = {source_name(name): name for name in reversed(position)}  # generations come and go together
+    said = {name: position[name] for name in position if once[source_name(name)] == name}
     own = '[a FOR a IN r._gc_aside IF NOT list_contains(r._gc_unchanged, a."column")]'
-    brought = [f"CASE WHEN {missing[name]} THEN folded.f{i}.a END" for name, i in position.items()]
+    brought = [f"CASE WHEN {missing[name]} THEN folded.f{i}.a END" for name, i in said.items()]
     aside = f"flatten([x FOR x IN [{', '.join([own, *brought])}] IF x IS NOT NULL])"
     no_image = [
         f"CASE WHEN {missing[name]} AND folded.f{i} IS NULL THEN {_literal(source_name(name))} END"
-        for name, i in position.items()
+        for name, i in said.items()
     ]
     unknown = f"[x FOR x IN [{', '.join(no_image)}] IF x IS NOT NULL]"
     whole = "coalesce(len(r._gc_unchanged), 0) = 0"

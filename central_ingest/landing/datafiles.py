@@ -46,7 +46,8 @@ def encode(rows: pa.Table, stored: Mapping[str, str], partition: Sequence[str]) 
     gives them."""
     for values, part in _split(rows, partition):
         data = part.drop_columns(list(partition))
-        named = data.rename_columns([stored[name] for name in data.schema.names])
+        names = [stored[name] for name in data.schema.names]
+        named = data.rename_columns(names).replace_schema_metadata(None)
         sink = pa.BufferOutputStream()
         few = [stored[field.name] for field in data.schema if _repeats(data.column(field.name))]
         pq.write_table(named, sink, **_FORM, use_dictionary=few)
@@ -68,7 +69,8 @@ def encode_stream(
         if writer is not None and named != texts:
             raise ValueError("a file belongs to one partition")
         data = group.drop_columns(list(partition))
-        rows = data.rename_columns([stored[name] for name in data.schema.names])
+        names = [stored[name] for name in data.schema.names]
+        rows = data.rename_columns(names).replace_schema_metadata(None)
         if writer is None:
             texts = named
             few = [stored[field.name] for field in data.schema if _repeats(data.column(field.name))]

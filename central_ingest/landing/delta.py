@@ -16,8 +16,8 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 
-from . import checkpoints, columns, commits, datafiles, recovery, tablefiles
-from .held import Held, following
+from . import checkpoints, columns, commits, datafiles, evolution, recovery, tablefiles
+from .held import Held, following, known_of, same, told_of
 from .lake import Txn
 from .rewriting import Rewriting
 
@@ -86,7 +86,7 @@ class DeltaLake(Rewriting):
                 names = held.schema.names if columns is None else list(columns)
                 opened = self._open(path, held.version)
                 rows = opened.to_pyarrow_table(columns=[held.stored[name] for name in names])
-                return rows.rename_columns(names)
+                return rows.rename_columns(names).replace_schema_metadata(held.schema.metadata)
         raise FileNotFoundError(path)
 
     def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
@@ -101,11 +101,14 @@ class DeltaLake(Rewriting):
             return None
 
     def dataset(self, path: str) -> ds.Dataset | None:
-        """The table's rows as they stand now, columns named as stored; None where there is no table."""
+        """The table's rows as they stand now, columns named as stored, with what is known of the table as metadata;
+        None where there is no table."""
         with self._faults(path):
             if not recovery.versions(self.store, tablefiles.folder(path)):
                 return None
-            return self._open(path).to_pyarrow_dataset()
+            table = self._open(path)
+            rows = table.to_pyarrow_dataset()
+            return rows.replace_schema(rows.schema.with_metadata(_known(table)))
 
     def checkpoint(self, path: str) -> int | None:
         """Make a checkpoint of the table as it stands, and return its version; None where it has one, or lost commits
@@ -145,9 +148,12 @@ class DeltaLake(Rewriting):
             partition=tuple(columns.exact_name(name) for name in facts.partition_columns),
             table_id=str(facts.id),
             created_ms=facts.created_time,
-            schema=pa.schema([one.with_name(name) for one, name in zip(physical, exact, strict=True)]),
+            schema=pa.schema(
+                [one.with_name(name) for one, name in zip(physical, exact, strict=True)],
+                metadata=_known(table),
+            ),
             stored=dict(zip(exact, physical.names, strict=True)),
-            settings=dict(facts.configuration),
+            settings={k: v for k, v in facts.configuration.items() if k not in evolution.TABLE_FACTS},
             zoneless="timestampNtz" in (table.protocol().reader_features or ()),
             opened=table,
         )
@@ -157,13 +163,19 @@ class DeltaLake(Rewriting):
         actions = []
         if held is None or held.zoneless != coming.zoneless:
             actions.append(commits.protocol(coming.zoneless))
-        if held is None or len(held.schema) != len(coming.schema) or held.settings != coming.settings:
+        if held is None or not same(held.schema, coming.schema) or held.settings != coming.settings:
             named = [one.with_name(coming.stored[one.name]) for one in coming.schema]
             schema = DeltaSchema.from_arrow(pa.schema(named)).to_json()
             partition = [coming.stored[name] for name in coming.partition]
-            facts = (coming.table_id, coming.created_ms, schema, coming.settings, partition)
+            comment, told = told_of(coming.schema)
+            facts = (coming.table_id, coming.created_ms, schema, coming.settings | told, partition, comment)
             actions.append(commits.metadata(*facts))
         return actions
+
+
+def _known(table: DeltaTable) -> dict[str, str] | None:
+    facts = table.metadata()
+    return known_of(facts.description, facts.configuration)
 
 
 def _schema_name(fingerprint: bytes) -> str:

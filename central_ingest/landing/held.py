@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
-from . import columns, datafiles
+from protocol.schema import COMMENT
+
+from . import columns, datafiles, evolution
 
 
 @dataclass(slots=True)
@@ -31,17 +33,27 @@ class Held:
     txns: dict[str, int | None] = field(default_factory=dict)
     opened: Any = None
 
+    def or_bare(self, bare: bool) -> Held:
+        """This table, or where it is `bare` as it would be without a column."""
+        return replace(self, schema=pa.schema([]), stored={}) if bare else self
+
 
 def following(
-    held: Held | None, rows: pa.Schema, now_ms: int, partition: tuple[str, ...], settings: Mapping[str, str]
+    held: Held | None,
+    rows: pa.Schema,
+    now_ms: int,
+    partition: tuple[str, ...],
+    settings: Mapping[str, str],
+    *,
+    sent: bool = True,
 ) -> Held:
     """What the table will be with the next commit; equal in schema to `held` where no column is new. `settings` are
-    properties that every table has by then."""
+    properties that every table has by then. `sent`: the rows come from the source (see `evolution`)."""
     if held is None:
         stats = ",".join(name for name in datafiles.STATS if name in rows.names)
         skipping = {"delta.dataSkippingStatsColumns": stats} if stats else {}
         held = Held(-1, str(uuid.uuid4()), now_ms, partition, settings=skipping)
-    schema = columns.united(held.schema, rows)
+    schema = (evolution.united if sent else evolution.widened)(held.schema, rows)
     return Held(
         version=held.version + 1,
         table_id=held.table_id,
@@ -59,3 +71,19 @@ def _has_zoneless(kind: pa.DataType) -> bool:
     if pa.types.is_timestamp(kind):
         return kind.tz is None
     return any(_has_zoneless(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def same(one: pa.Schema, other: pa.Schema) -> bool:
+    return one is other or bool(one.equals(other, check_metadata=True))
+
+
+def told_of(schema: pa.Schema) -> tuple[str | None, dict[str, str]]:
+    """What is known of a table as Delta keeps it: its description, and what joins its properties."""
+    told = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    return told.pop(COMMENT, None), told
+
+
+def known_of(description: str | None, properties: Mapping[str, str | None]) -> dict[str, str] | None:
+    """The reverse of `told_of`."""
+    told = {k: v for k, v in properties.items() if k in evolution.TABLE_FACTS and v is not None}
+    return (told | ({COMMENT: description} if description else {})) or None

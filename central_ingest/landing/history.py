@@ -18,6 +18,7 @@ from protocol.change import Version
 
 from .current import Mark, Span
 from .lake import Txn
+from .merging import as_shown, shown_schema
 from .tablestate import LiveFile
 
 Place = tuple[int, int]
@@ -55,18 +56,24 @@ class Tables(Protocol):
         partition: Sequence[str],
         txns: Sequence[Txn] = (),
         settings: dict[str, str] | None = None,
+        redefines: bool = False,
     ) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`changes` of one table at one moment, all of it durable."""
+    """`changes` of one table at one moment, all of it durable, with each column in its newest type."""
 
     lake: Tables
     path: str
     files: tuple[LiveFile, ...]
     version: int
-    schema: pa.Schema
+    landed: pa.Schema
+    """As the lake has it."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return shown_schema(self.landed)
 
     @classmethod
     def at_present(cls, lake: Tables, path: str) -> History | None:
@@ -102,7 +109,7 @@ class History:
     def pieces(
         self, after: Place | None, upto: Place, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
-        """Rows of the envelopes after `after` up to `upto`, by rising file."""
+        """Rows of the envelopes after `after` up to `upto`, by rising file; `columns` are system columns."""
         wanted = None if columns is None else list(dict.fromkeys([*columns, _EPOCH, _SEQ]))
         for file in self.newer(after):
             if _ends(file)[0] > upto:
@@ -113,7 +120,7 @@ class History:
                     inside = pc.and_(inside, _later(piece, after))
                 rows = piece.filter(inside)
                 if rows.num_rows:
-                    yield rows if columns is None else rows.select(list(columns))
+                    yield as_shown(rows, self.landed) if columns is None else rows.select(list(columns))
 
     def window_end(self, after: Place, upto: Place, bytes_max: int) -> Place:
         """The last envelope of a window that begins behind `after` and takes about `bytes_max` in memory: at least

@@ -39,8 +39,9 @@ class Lake(Protocol):
         """Append `rows` (column `_gc_date` date32 is the partition) in one commit, and return its version.
 
         Creates the table where there is none. Columns of `rows` that the table lacks are added to it (null
-        in older rows); columns of the table that `rows` lacks become null. Raises Permanent GC-6004 when a
-        column exists with another type, Transient GC-6005 when the store fails.
+        in older rows), one that it has with another type as a further generation (see `evolution`); columns of the
+        table that `rows` lacks become null. What the metadata of `rows` says of columns and table is kept. Raises
+        Permanent GC-6004 for a type that no column can have, Transient GC-6005 when the store fails.
         """
         ...
 
@@ -60,7 +61,7 @@ class Lake(Protocol):
         ...
 
     def schema(self, path: str) -> pa.Schema | None:
-        """The table's columns, None where there is no table."""
+        """The table's columns, with what is known of them and of the table as metadata; None where there is none."""
         ...
 
     def tables(self) -> Mapping[str, int]:

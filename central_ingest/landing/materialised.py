@@ -123,8 +123,9 @@ class Materialised:
     def replace(
         self, parts: Iterable[tuple[Bucket, pa.Table]], changes: pa.Schema, statement: Statement
     ) -> None:
-        """Other rows in place of all: `parts` by bucket, each bucket once. `changes` gives the columns."""
-        schema = self._full(schema_of(changes))
+        """Other rows in place of all: `parts` by bucket, each bucket once. `changes` gives the columns, in place of
+        those that were there: a column may have another type now."""
+        schema = _with_ours(schema_of(changes))
 
         def written() -> Iterator[pa.Table]:
             yield schema.empty_table()
@@ -132,7 +133,12 @@ class Materialised:
                 live = _with(_with(rows, LIVE, pa.scalar(True)), STEP, pa.scalar(statement.step, pa.int64()))
                 yield from self._split(_fitted(live, schema), bucket)
 
-        self._commit(self._files, written(), statement)
+        self._commit(self._files, written(), statement, redefines=True)
+
+    def fits(self, changes: pa.Schema) -> bool:
+        """Whether every column that is there has the type that it has in `changes`."""
+        has = self._lake.schema(self._path) or pa.schema([])
+        return all(has.field(f.name).type == f.type for f in schema_of(changes) if f.name in has.names)
 
     def restate(self, statement: Statement) -> None:
         """The same rows, true for longer."""
@@ -151,10 +157,21 @@ class Materialised:
                 small.append(file)
         return small if len(small) >= _CONDENSED_FILES_MIN else []
 
-    def _commit(self, removed: Sequence[LiveFile], parts: Iterator[pa.Table], statement: Statement) -> None:
-        settings = {PROPERTY: statement.to_json()}
+    def _commit(
+        self,
+        removed: Sequence[LiveFile],
+        parts: Iterator[pa.Table],
+        statement: Statement,
+        redefines: bool = False,
+    ) -> None:
         version = self._lake.rewrite(
-            self._path, removed, parts, changes_rows=True, partition=(PART,), settings=settings
+            self._path,
+            removed,
+            parts,
+            changes_rows=True,
+            partition=(PART,),
+            settings={PROPERTY: statement.to_json()},
+            redefines=redefines,
         )
         if version is None:
             raise Transient("GC-6005", path=self._path, reason="another writer changed it")
@@ -192,10 +209,12 @@ class Materialised:
 
     def _full(self, rows: pa.Schema) -> pa.Schema:
         """The columns of the table once it has those of `rows`."""
-        has = self._lake.schema(self._path)
-        ours = pa.schema([(LIVE, pa.bool_()), (STEP, pa.int64()), (PART, pa.string())])
-        fields = {field.name: field for field in [*(has or []), *rows, *ours]}
-        return pa.schema(list(fields.values()))
+        return _with_ours([*(self._lake.schema(self._path) or []), *rows])
+
+
+def _with_ours(columns: Iterable[pa.Field]) -> pa.Schema:
+    ours = pa.schema([(LIVE, pa.bool_()), (STEP, pa.int64()), (PART, pa.string())])
+    return pa.schema(list({field.name: field for field in [*columns, *ours]}.values()))
 
 
 def last_of(tail: pa.Table) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from protocol.change import Version
 
+from . import evolution
 from .deriving import advance, distinct
 from .history import History, Place, Tables
 from .materialised import BUCKET_BYTES, LIVE, Materialised
@@ -103,19 +104,43 @@ class _Work:
         self._keyed = keyed
         self._began = began
         self._last = history.last
+        """As far as this step may go."""
         self._table = Materialised(lake, path_of(history.path), scratch, bucket_bytes=limits.bucket_bytes)
 
     def step(self, rebuild: bool) -> bool:
         """Whether the table was recomputed."""
         said = self._table.statement
-        if rebuild or said is None or said.keyed != self._keyed or said.place > self._last:
+        if said is not None and said.place > self._last:
+            said = None
+        crosses = self._choose_key(None if rebuild else said)
+        if rebuild or said is None or said.keyed != self._keyed:
             self._recompute(None)
             return True
         if said.place == self._last:
             return False
-        if not self._keyed or not self._advance(said):
+        if (
+            crosses
+            or not self._keyed
+            or not self._table.fits(self._history.schema)
+            or not self._advance(said)
+        ):
             self._recompute(said)
             return True
+        return False
+
+    def _choose_key(self, said: Statement | None) -> bool:
+        """Under which key the table stands, and up to where: before a newer key where no floor was laid since it came
+        (see `merging.standing`). Tells whether another key came since what is `said`."""
+        keys = evolution.keys(self._history.landed.metadata)
+        for era in reversed(keys):
+            self._keyed = bool(era.key)
+            since = (era.since.epoch, era.since.seq)
+            if era is keys[0] or (said is not None and said.place >= since):
+                return False
+            above = self._track(said, self._last).floor.above
+            if above is not None and above >= era.since:
+                return True
+            self._last = min(self._last, (since[0], since[1] - 1))
         return False
 
     def _advance(self, said: Statement) -> bool:
@@ -143,12 +168,16 @@ class _Work:
 
     def _recompute(self, said: Statement | None) -> None:
         history, last = self._history, self._last
-        if said is None:
-            track = Track.of(history.marks(last), history.reads, Version(*last))
-        else:
-            track = said.track.followed(pa.concat_tables(history.pieces(said.place, last, _TRACKED)))
+        track = self._track(said, last)
         parts = recomputed(history, last, track.floor, self._keyed, self._scratch, self._limits.bucket_bytes)
         self._table.replace(parts, history.schema, self._statement(track, last))
+
+    def _track(self, said: Statement | None, upto: Place) -> Track:
+        history = self._history
+        if said is None:
+            return Track.of(history.marks(upto), history.reads, Version(*upto))
+        nothing = history.schema.empty_table().select(list(_TRACKED))
+        return said.track.followed(pa.concat_tables([nothing, *history.pieces(said.place, upto, _TRACKED)]))
 
     def _statement(self, track: Track, upto: Place) -> Statement:
         before = self._table.statement

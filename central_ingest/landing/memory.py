@@ -15,6 +15,7 @@ import pyarrow as pa
 from protocol.errors import Transient
 
 from . import columns as fitting
+from . import evolution
 from .lake import Recovery, Txn
 
 
@@ -68,7 +69,7 @@ class MemoryLake:
     def schema(self, path: str) -> pa.Schema | None:
         held: pa.Schema | None = None
         for commit in self._present(path):
-            held = fitting.united(held, commit.rows.schema)
+            held = evolution.united(held, commit.rows.schema)
         return held
 
     def tables(self) -> Mapping[str, int]:
@@ -89,7 +90,8 @@ class MemoryLake:
         if unknown := set(names) - set(schema.names):
             raise KeyError(unknown.pop())
         parts = [schema.empty_table(), *(commit.rows for commit in self._present(path))]
-        return pa.concat_tables(parts, promote_options="default").select(names)
+        rows = pa.concat_tables(parts, promote_options="default").select(names)
+        return rows.cast(pa.schema(map(schema.field, names), metadata=schema.metadata))
 
     def cut_power(self, survives: Callable[[str, int], bool] = lambda path, version: False) -> None:
         """Lose every commit that is not durable, but those for whose path and version `survives` is true."""

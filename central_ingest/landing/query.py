@@ -17,13 +17,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from protocol.change import LAKE_SYSTEM_NAMES, Version
+from protocol.change import Version
 from protocol.errors import Permanent
 from protocol.names import TableName
 
 from . import current as rule
+from . import evolution
 from .columns import exact_name
 from .engine import opened
+from .merging import merged, standing
 
 CHANGES = "changes"
 CURRENT = "current"
@@ -105,15 +107,16 @@ class QueryEngine:
 
     def current(self, table: CatalogueTable, as_of: Version | None = None) -> pa.Table:
         """What stands in `table`, or stood there at version `as_of`: source columns by their exact lake names
-        and in the lake's types, then `landing.current.SYSTEM`.
+        and in their newest types (see `evolution`), then `landing.current.SYSTEM`.
 
         Raises Permanent GC-6007 where nothing has landed yet, or the files cannot be read.
         """
         with opened(memory_bytes_max=self._memory_bytes_max) as engine:
             dataset = self._dataset(table)
             engine.register("_gc_data", dataset)
-            rows = engine.sql(_current_sql(engine, "_gc_data", dataset, table, as_of)).to_arrow_table()
-        kinds = [_kind(dataset.schema, name) for name in rows.column_names]
+            sql, columns = _current_sql(engine, "_gc_data", dataset, table, as_of)
+            rows = engine.sql(sql).to_arrow_table()
+        kinds = [columns.get(name) or _kind(dataset.schema, name) for name in rows.column_names]
         typed = rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
         return typed.rename_columns([exact_name(name) for name in typed.column_names])
 
@@ -133,7 +136,7 @@ class QueryEngine:
             for kind in kinds:
                 body = f"FROM {relation}"
                 if kind == CURRENT:
-                    body = _current_sql(engine, relation, dataset, table)
+                    body, _ = _current_sql(engine, relation, dataset, table)
                 engine.execute(f"CREATE VIEW {sql_name(kind, table.printed_name)} AS {body}").fetchall()
 
     def _dataset(self, table: CatalogueTable) -> ds.Dataset:
@@ -144,21 +147,29 @@ class QueryEngine:
 
 
 def _current_sql(
-    engine: Any, relation: str, dataset: ds.Dataset, table: CatalogueTable, as_of: Version | None = None
-) -> str:
-    """The query of a table's `current`, with the floor that its marks lay."""
+    engine: Any, changes: str, dataset: ds.Dataset, table: CatalogueTable, as_of: Version | None = None
+) -> tuple[str, dict[str, pa.DataType]]:
+    """The query of a table's `current`, with the floor that its marks lay, and the types of the source's columns."""
 
     def reads(span: rule.Span) -> int:
-        return int(engine.sql(rule.reads_sql(relation, span)).fetchall()[0][0])
+        return int(engine.sql(rule.reads_sql(changes, span)).fetchall()[0][0])
 
-    rows = engine.sql(rule.marks_sql(relation, as_of)).fetchall()
+    def floor_at(version: Version | None) -> rule.Floor:
+        return rule.floor([m for m in marks if version is None or m.version <= version], reads)
+
+    rows = engine.sql(rule.marks_sql(changes, as_of)).fetchall()
     marks = [rule.Mark.read(Version(epoch, seq, ord_), text) for epoch, seq, ord_, text in rows]
-    above = rule.floor(marks, reads)
+    keys = evolution.keys(dataset.schema.metadata)
+    stands = standing(keys, bool(table.key), floor_at, as_of)
     unchanged: set[str] = set()
-    if table.key:
-        unchanged = {name for (name,) in engine.sql(rule.unchanged_sql(relation, above, as_of)).fetchall()}
-    columns = [name for name in dataset.schema.names if name not in LAKE_SYSTEM_NAMES]
-    return rule.current_sql(relation, bool(table.key), columns, above, unchanged, as_of)
+    if stands.keyed:
+        found = engine.sql(rule.unchanged_sql(changes, stands.above, stands.as_of)).fetchall()
+        unchanged = {name for (name,) in found}
+    one = merged(changes, dataset.schema)
+    sql = rule.current_sql(
+        one.relation, stands.keyed, list(one.columns), stands.above, unchanged, stands.as_of
+    )
+    return sql, one.columns
 
 
 def _kind(schema: pa.Schema, name: str) -> pa.DataType:

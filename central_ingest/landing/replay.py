@@ -8,15 +8,20 @@ through `landing.query`. Rows come out as dicts, a multiset's rows as often as t
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pyarrow as pa
+from pyarrow import types
 
 from protocol.change import LAKE_SYSTEM_NAMES, MarkKind, Version
 
+from . import evolution
 from .current import SYSTEM, UNKNOWN, source_name
+from .evolution import Shown
 
 _Row = dict[str, Any]
 _BEGINNING = Version(-1, 0)
@@ -32,12 +37,21 @@ class _Snapshot:
 
 
 def replay(changes: pa.Table, keyed: bool, as_of: Version | None = None) -> list[_Row]:
-    """The rows of `current`, in no order, with the source's columns as `changes` names them and SYSTEM."""
-    table = (_Keyed if keyed else _Multiset)([n for n in changes.column_names if n not in LAKE_SYSTEM_NAMES])
+    """The rows of `current`, in no order, with the source's columns by their exact lake names, each in its newest
+    type (see `evolution`), and SYSTEM. `keyed` counts where the metadata of `changes` tells no keys."""
+    keys = deque(evolution.keys(changes.schema.metadata))
+    shown = evolution.shown(pa.schema([f for f in changes.schema if f.name not in LAKE_SYSTEM_NAMES]))
+    table = _table(shown, bool(keys[0].key) if keys else keyed)
+    since = keys.popleft().since if keys else _BEGINNING
+    stood: list[_Row] | None = None
+    """What stood when the key became another, until what stands under the new one is known."""
     snapshot: _Snapshot | None = None
-    for version, row in _in_order(changes):
+    for version, row in _in_order(changes, shown):
         if as_of is not None and version > as_of:
             break
+        while keys and version >= keys[0].since:
+            stood = list(table.rows()) if stood is None else stood
+            table, since = _table(shown, bool(keys[0].key)), keys.popleft().since
         if row["_gc_op"] != "m":
             if row["_gc_op"] == "r" and snapshot is not None and snapshot.begin.epoch == version.epoch:
                 snapshot.reads += 1
@@ -51,14 +65,34 @@ def replay(changes: pa.Table, keyed: bool, as_of: Version | None = None) -> list
             case MarkKind.SNAPSHOT_END:
                 if snapshot is not None and _completes(mark, version, snapshot):
                     table.sweep(snapshot.begin)
+                    stood = None if snapshot.begin >= since else stood
             case MarkKind.TRUNCATE | MarkKind.DROP:
                 table.clear(version)
-    return list(table.rows())
+                stood = None
+    return list(table.rows()) if stood is None else stood
 
 
-def _in_order(changes: pa.Table) -> list[tuple[Version, _Row]]:
+def _table(shown: list[Shown], keyed: bool) -> _Keyed | _Multiset:
+    return (_Keyed if keyed else _Multiset)([one.name for one in shown])
+
+
+def _in_order(changes: pa.Table, shown: list[Shown]) -> list[tuple[Version, _Row]]:
     rows = [(Version(r["_gc_epoch"], r["_gc_seq"], r["_gc_ord"]), r) for r in changes.to_pylist()]
-    return sorted(rows, key=lambda pair: pair[0])
+    merged = [(version, row | {one.name: _value(row, one) for one in shown}) for version, row in rows]
+    return sorted(merged, key=lambda pair: pair[0])
+
+
+def _value(row: _Row, one: Shown) -> Any:
+    """Of the generation that has one, as the newest has it."""
+    value = next((row[name] for name in one.generations if row[name] is not None), None)
+    if value is None:
+        return None
+    if types.is_decimal(one.kind):
+        with localcontext(prec=one.kind.precision):
+            return Decimal(value).quantize(Decimal(1).scaleb(-one.kind.scale))
+    if types.is_floating(one.kind):
+        return float(value)
+    return str(value) if types.is_string(one.kind) else value
 
 
 def _completes(mark: dict[str, Any], version: Version, snapshot: _Snapshot) -> bool:
@@ -145,9 +179,11 @@ class _Keyed:
             left_out = row["_gc_unchanged"] or ()
             known = {name: i for name, i in entry.images.items() if i.carried > self._floor}
             aside = [a for a in row["_gc_aside"] or () if a["column"] not in left_out]
-            folded = [n for n, source in self._names.items() if source in left_out and n in known]
-            aside += [a for name in folded for a in known[name].aside]
-            unknown = [source for name, source in self._names.items() if name not in known]
+            once = {source: name for name, source in self._names.items()}  # generations come and go together
+            aside += [
+                a for s, name in once.items() if s in left_out and name in known for a in known[name].aside
+            ]
+            unknown = [source for source, name in once.items() if name not in known]
             values = {name: known[name].value if name in known else None for name in self._names}
             whole = not left_out
             yield values | _system(row, row["_gc_aside"] if whole else aside or None, unknown)

@@ -32,6 +32,7 @@ class Rewriting(Holding):
         partition: Sequence[str] = (columns.PARTITION,),
         txns: Sequence[Txn] = (),
         settings: Mapping[str, str] | None = None,
+        redefines: bool = False,
     ) -> int | None:
         """One durable commit that removes data files and adds `parts`, each written before the next is asked for.
         Returns its version. A table becomes a file in each partition that it meets; a reader becomes one file, written
@@ -40,7 +41,7 @@ class Rewriting(Holding):
         None, and nothing has changed, where one of `removed` is not live any more. Creates the table, partitioned by
         `partition`, where there is none (a part without rows gives it columns). Parts may bring new columns to a
         table to which nobody appends. Unless it `changes_rows`, those who follow the table pass the commit by.
-        `settings` become properties of the table.
+        `settings` become properties. Where it `redefines`, which removes all files, columns are those of `parts` alone.
         """
         with self._faults(path), contextlib.ExitStack() as undo:
             with self._turn(path):
@@ -48,29 +49,28 @@ class Rewriting(Holding):
             known = self.state(path)
             if not known.live.keys() >= {one.path for one in removed}:
                 return None
-            written_ms, coming = int(self._clock() * 1_000), held
+            written_ms, coming = int(self._clock() * 1_000), held and held.or_bare(redefines)
             adds: list[commits.Action] = []
             undo.callback(lambda: tablefiles.discard(self.store, path, (one["add"]["path"] for one in adds)))
             for part in parts:
                 shape = tuple(partition) if coming is None else coming.partition
                 given = part if isinstance(part, pa.Table) else part.schema.empty_table()
                 fitted = columns.fit(path, given, coming and coming.schema, shape)
-                coming = following(coming, fitted.schema, written_ms, shape, self._settings)
+                coming = following(coming, fitted.schema, written_ms, shape, self._settings, sent=False)
                 files = datafiles.encode(fitted, coming.stored, shape)
                 if part is not given:
                     files = datafiles.encode_stream(self._fitted(path, part, coming), coming.stored, shape)
                 for one in tablefiles.write(self.store, path, files, written_ms, changes_rows):
                     adds.append(one)
                     self.store.sync([tablefiles.file_name(path, one["add"]["path"])])
-            if coming is None:
-                return None
             removes = [commits.remove(f.path, f.partition, f.size, written_ms, changes_rows) for f in removed]
             with self._intent(path), self._turn(path):
-                if not self._still_stands(path, known, held, coming, removed):
+                if coming is None or not self._still_stands(path, known, held, coming, removed):
                     return None
                 now = self._held(path)
                 lasting = {**self._settings, **(settings or {})}
-                final = following(now, coming.schema, written_ms, coming.partition, lasting)
+                facts = (coming.schema, written_ms, coming.partition, lasting)
+                final = following(now and now.or_bare(redefines), *facts, sent=False)
                 actions = [commits.txn(one.app, one.version) for one in txns] + self._definition(now, final)
                 operation = "MERGE" if changes_rows else "OPTIMIZE"
                 entry = commits.encode([*actions, *removes, *adds], written_ms, operation)

@@ -12,9 +12,11 @@ import pyarrow as pa
 
 from protocol.batch import Batch, MarkHeader
 from protocol.canonical import digest
-from protocol.change import LAKE_SYSTEM, LAKE_SYSTEM_NAMES, TIME, WIRE_SYSTEM, Op, Version
+from protocol.change import LAKE_SYSTEM, TIME, WIRE_SYSTEM, Op, Version
 from protocol.limits import BATCH_ROWS_MAX
-from protocol.schema import TableSchema
+from protocol.schema import COMMENT, TableSchema
+
+from .evolution import facts_of_rows
 
 _DAY = 86_400 * 1_000_000
 _LETTERS = pa.array([chr(i) for i in range(128)])
@@ -91,6 +93,9 @@ def _table(
             system.append(pa.repeat(pa.scalar(constant[name], width).cast(kind), count))
         else:
             system.append(pa.nulls(count, kind))
-    names = () if schema is None else schema.lake_names
-    assert not LAKE_SYSTEM_NAMES & set(names)
-    return pa.Table.from_arrays([*system, *source], names=[*_TYPES, *names])
+    fields = () if schema is None else schema.lake_fields
+    facts = None
+    if schema is not None:
+        at = (constant["_gc_epoch"], constant["_gc_seq"])
+        facts = facts_of_rows(schema.fingerprint.hex(), schema.key, schema.meta.get(COMMENT, ""), *at)
+    return pa.Table.from_arrays([*system, *source], schema=pa.schema([*LAKE_SYSTEM, *fields], metadata=facts))

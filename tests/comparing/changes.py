@@ -6,6 +6,7 @@ canonical bytes of one value, what stands aside included. It knows nothing of re
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from protocol import canonical
-from protocol.names import unescape_column
 
 from .catalogue import ComparisonError
+from .generations import answered, converted, of_label, plain, shown
 
 CHUNK_ROWS = 10_000
 """Rows whose cells are in memory at a time."""
@@ -27,23 +28,7 @@ CHUNK_ROWS = 10_000
 ABSENT = b"\xff"
 """The cell of a value that no row carries: no canonical cell begins so, hence it equals none."""
 
-_SYSTEM = re.compile(r"_gc_(?!x_|as_)")
-_CLASHING = "_gc_as_"
-_SPELT = re.compile(r"\^(?:([a-z])|([0-9]+);)")
-_PLAIN_TYPES = {
-    pa.large_string(): pa.string(),
-    pa.string_view(): pa.string(),
-    pa.large_binary(): pa.binary(),
-    pa.binary_view(): pa.binary(),
-}
-
-
-def source_name(column: str) -> str:
-    """The source's name of a column as the lake stores it."""
-    if column.startswith(_CLASHING):
-        plain = column[len(_CLASHING) :]
-        column = _SPELT.sub(lambda m: m[1].upper() if m[1] else chr(int(m[2])), plain)
-    return unescape_column(column)
+_SYSTEM = re.compile(r"_gc_(?!x_|as_|gen[0-9])")
 
 
 def is_system(column: str) -> bool:
@@ -55,7 +40,9 @@ def read(table: Path) -> pa.Table:
     if not (table / "_delta_log").is_dir():
         raise ComparisonError("nothing has landed")
     try:
-        return DeltaTable(str(table)).to_pyarrow_table()
+        opened = DeltaTable(str(table))
+        facts = {name: value for name, value in opened.metadata().configuration.items() if value is not None}
+        return opened.to_pyarrow_table().replace_schema_metadata(facts)
     except (DeltaError, pa.ArrowException, OSError) as error:
         raise ComparisonError(f"the lake cannot be read: {type(error).__name__}") from None
 
@@ -68,7 +55,11 @@ class Changes:
             order = [(name, "ascending") for name in ("_gc_epoch", "_gc_seq", "_gc_ord")]
             rows = rows.take(pc.sort_indices(rows, sort_keys=order))
         self._rows = rows.combine_chunks()
-        self._lake_names = {source_name(n): n for n in rows.column_names if not is_system(n)}
+        of_source = [field for field in rows.schema if not is_system(field.name)]
+        self._shown = shown(of_source) if ordered else answered((f.name, f.type) for f in of_source)
+        self._sent: dict[str, list[str]] = {name: [] for name in map(of_label, self._shown)}
+        for label, one in self._shown.items():
+            self._sent[of_label(label)] += one.stored
         self._asides, self._aside_columns = self._read_asides()
 
     @property
@@ -77,16 +68,25 @@ class Changes:
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The labels of what `current` shows: the source's columns, by the source's names, and what stands beside."""
+        return tuple(self._shown)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
         """The source's columns, by the source's names."""
-        return tuple(self._lake_names)
+        return tuple(self._sent)
+
+    @property
+    def keys(self) -> list[tuple[tuple[int, int], tuple[str, ...]]]:
+        """From which (epoch, sequence) on which key was in force, as the lake noted it."""
+        lines = json.loads((self._rows.schema.metadata or {}).get(b"guicang.history", b"[]"))
+        told = [((one["epoch"], one["seq"]), tuple(one["key"])) for one in lines]
+        return [one for at, one in enumerate(told) if at == 0 or one[1] != told[at - 1][1]]
 
     def kind(self, column: str) -> pa.DataType | None:
-        """The Arrow type of a source column; None where the lake has no such column."""
-        lake = self._lake_names.get(column)
-        if lake is None:
-            return None
-        kind = self._rows.schema.field(lake).type
-        return _PLAIN_TYPES.get(kind, kind)
+        """The Arrow type in which a label is shown; None where the lake has no such column."""
+        one = self._shown.get(column)
+        return None if one is None else one.kind
 
     def system(self, name: str) -> list[Any]:
         """The values of a system column, a row each."""
@@ -99,12 +99,32 @@ class Changes:
                 yield row, entry
 
     def cells(self, column: str, rows: Sequence[int | None]) -> list[bytes]:
-        """The cells of a source column in these rows; ABSENT for None, and where there is no such column."""
-        kind = self.kind(column)
-        if kind is None:
+        """The cells of a label in these rows, as it is shown; ABSENT for None, and where there is no such column."""
+        one = self._shown.get(column)
+        if one is None:
             return [ABSENT] * len(rows)
-        taken = self._rows.column(self._lake_names[column]).take(pa.array(rows, pa.int64())).cast(kind)
-        cells = canonical.encode_column(taken)
+        places = pa.array(rows, pa.int64())
+        cells = [canonical.NULL] * len(rows)
+        for stored in one.stored:
+            taken = self._rows.column(stored).take(places)
+            if taken.null_count < len(rows):
+                same = plain(taken.type) == one.kind
+                values = taken.cast(one.kind) if same else pa.array(converted(taken, one.kind), one.kind)
+                cells = _beside(cells, canonical.encode_column(values))
+        return self._with_asides(column, rows, cells)
+
+    def _sent_cells(self, column: str, rows: Sequence[int]) -> list[bytes]:
+        """The cells of a source column in these rows, in the types in which they were sent."""
+        if column not in self._sent:
+            return [ABSENT] * len(rows)
+        cells = [canonical.NULL] * len(rows)
+        for stored in self._sent[column]:
+            taken = self._rows.column(stored).take(pa.array(rows, pa.int64()))
+            if taken.null_count < len(rows):
+                cells = _beside(cells, canonical.encode_column(taken.cast(plain(taken.type))))
+        return self._with_asides(column, rows, cells)
+
+    def _with_asides(self, column: str, rows: Sequence[int | None], cells: list[bytes]) -> list[bytes]:
         if column in self._aside_columns or None in rows:
             for place, row in enumerate(rows):
                 if row is None:
@@ -114,11 +134,12 @@ class Changes:
                     cells[place] = canonical.aside_cell(entry) if cells[place] == canonical.NULL else ABSENT
         return cells
 
-    def digests(self, columns: Sequence[str], rows: Sequence[int]) -> Iterator[bytes]:
-        """The digests of the canonical rows of `columns`, in bounded memory."""
+    def digests(self, columns: Sequence[str], rows: Sequence[int], *, sent: bool = True) -> Iterator[bytes]:
+        """The digests of the canonical rows of `columns`, in bounded memory: as they were sent, or as shown."""
+        cells = self._sent_cells if sent else self.cells
         for start in range(0, len(rows), CHUNK_ROWS):
             part = rows[start : start + CHUNK_ROWS]
-            by_column = [self.cells(column, part) for column in columns]
+            by_column = [cells(column, part) for column in columns]
             yield from (canonical.digest(b"".join(row)) for row in zip(*by_column, strict=True))
 
     def _read_asides(self) -> tuple[dict[int, dict[str, dict[str, Any]]], set[str]]:
@@ -133,3 +154,12 @@ class Changes:
             if several
         }
         return asides, {column for several in asides.values() for column in several}
+
+
+def _beside(cells: list[bytes], others: list[bytes]) -> list[bytes]:
+    """Of two generations, in each row that which has a value; two values are none that a cell can say."""
+    null = canonical.NULL
+    return [
+        other if cell == null else cell if other == null else ABSENT
+        for cell, other in zip(cells, others, strict=True)
+    ]

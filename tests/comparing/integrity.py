@@ -70,7 +70,7 @@ def _keys(changes: Changes, keys: Sequence[tuple[int, tuple[str, ...]]]) -> Iter
     for (_, key), start, end in zip(keys, starts, starts[1:], strict=False):
         if not key:
             yield from _keys_of_multiset(changes, start, end)
-        elif not set(key) <= set(changes.columns):
+        elif not set(key) <= set(changes.sources):
             yield "a key column is not in the lake"
         else:
             yield from _keys_of_columns(changes, key, start, end)
@@ -89,7 +89,7 @@ def _keys_of_multiset(changes: Changes, start: int, end: int) -> Iterator[str]:
     rows = [row for row in range(start, end) if ops[row] in ("r", "c")]
     of_key: dict[tuple[int, bytes], bytes] = {}
     of_row: dict[tuple[int, bytes], bytes] = {}
-    for row, digest in zip(rows, changes.digests(changes.columns, rows), strict=True):
+    for row, digest in zip(rows, changes.digests(changes.sources, rows), strict=True):
         epoch, key = epochs[row], given[row]
         if of_key.setdefault((epoch, key), digest) != digest:
             yield "different rows have one _gc_key"

@@ -51,14 +51,26 @@ class Standing:
 
 
 def replay(changes: Changes, key: tuple[str, ...], schemas: Mapping[str, Sent]) -> Standing:
-    """`key` is the catalogue's, `schemas` are those that marks may name."""
-    table: _Keyed | _Counted = (_Keyed if key else _Counted)(changes)
+    """`key` is the catalogue's, which counts where the lake tells none; `schemas` are those that marks may name.
+
+    Rows of two keys never stand beside each other: when another key comes the table stands still as it is, until a
+    snapshot that began since has ended, or the table was emptied."""
+    eras = changes.keys or [((-1, 0), key)]
+    table = _table(changes, eras[0][1])
+    still: list[tuple[Image, int]] | None = None
+    since = 0
     faults: list[str] = []
     snapshot: Snapshot | None = None
     baseline = False
     keys: list[tuple[int, tuple[str, ...]]] = []
     ops, texts, epochs = (changes.system(name) for name in ("_gc_op", "_gc_mark", "_gc_epoch"))
+    places = list(zip(epochs, changes.system("_gc_seq"), strict=True))
     for row, op in enumerate(ops):
+        if len(eras) > 1 and places[row] >= eras[1][0]:
+            still = table.images() if still is None else still
+            faults += table.faults
+            eras = eras[1:]
+            table, since = _table(changes, eras[0][1]), row
         if op != "m":
             if op == "r":
                 if snapshot is None or snapshot.epoch != epochs[row]:
@@ -81,13 +93,19 @@ def replay(changes: Changes, key: tuple[str, ...], schemas: Mapping[str, Sent]) 
                 if found.counts and snapshot is not None:
                     table.sweep(snapshot.begin)
                     baseline = True
+                    still = None if snapshot.begin >= since else still
                 snapshot = None
             case "truncate" | "drop":
                 table.clear()
-                baseline = True
+                baseline, still = True, None
     if not baseline:
         faults.append("no snapshot of it has ended")
-    return Standing(table.images(), faults + table.faults, keys or [(0, key)])
+    images = table.images() if still is None else still
+    return Standing(images, faults + table.faults, keys or [(0, key)])
+
+
+def _table(changes: Changes, key: tuple[str, ...]) -> _Keyed | _Counted:
+    return (_Keyed if key else _Counted)(changes)
 
 
 class _End(NamedTuple):
@@ -111,7 +129,7 @@ def _faults_of_end(
     counts = facts.get("rows") == len(snapshot.reads)
     if not counts:
         faults.append(f"a snapshot's end tells {facts.get('rows')} rows, {len(snapshot.reads)} landed")
-    columns = changes.columns if sent is None else sent.columns
+    columns = changes.sources if sent is None else sent.columns
     total = canonical.add_to_set_hash(0, changes.digests(columns, snapshot.reads))
     if facts.get("set_hash") != f"{total:032x}":
         faults.append("a snapshot's set hash is not that of the rows that landed")

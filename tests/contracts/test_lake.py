@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from central_ingest.landing import evolution
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Lake, Recovery, Txn
 from central_ingest.landing.localstore import LocalStore
@@ -163,15 +164,90 @@ def test_new_columns_are_added_and_missing_ones_are_null(ground: Ground) -> None
         assert one.read(PATH, ["name", "id"]).schema.names == ["name", "id"]
 
 
-def test_a_column_never_changes_its_type(ground: Ground) -> None:
+def test_each_type_of_a_column_is_a_column_of_its_own_and_one_that_comes_back_goes_on(ground: Ground) -> None:
     lake = ground.open()
-    lake.append(PATH, rows(1, n=pa.array([1], pa.int32())), [Txn(APP, 1)])
-    for other in (pa.array([1], pa.int64()), pa.array(["1"]), pa.array([None], pa.float64())):
-        with pytest.raises(Permanent) as caught:
-            lake.append(PATH, rows(2, n=other), [Txn(APP, 2)])
-        assert caught.value.code == "GC-6004"
-        assert caught.value.facts == {"table": PATH}
-    assert (ids(lake), lake.txn(PATH, APP), lake.tables()) == ([1], 1, {PATH: 0})
+    values = [
+        pa.array([1], pa.int32()),
+        pa.array(["一"]),
+        pa.array([None], pa.int64()),
+        pa.array([2], pa.int32()),
+    ]
+    for one, value in enumerate(values):
+        lake.append(PATH, rows(one, n=value), [Txn(APP, one)])
+    for again in (lake, ground.open()):
+        schema = again.schema(PATH)
+        assert schema is not None
+        assert [(f.name, f.type) for f in schema if f.name not in ("id", "_gc_date")] == [
+            ("n", pa.int32()),
+            ("_gc_gen2_n", pa.string()),
+            ("_gc_gen3_n", pa.int64()),
+        ]
+        assert evolution.newest(schema.field("n")) == 1
+        found = {r["id"]: (r["n"], r["_gc_gen2_n"], r["_gc_gen3_n"]) for r in again.read(PATH).to_pylist()}
+        assert found == {0: (1, None, None), 1: (None, "一", None), 2: (None, None, None), 3: (2, None, None)}
+        assert (again.txn(PATH, APP), again.tables()) == (3, {PATH: 3})
+    ground.open().append(PATH, rows(4, n=values[1]), [])
+    schema = ground.open().schema(PATH)
+    assert schema is not None
+    assert evolution.newest(schema.field("n")) == 2
+
+
+def test_generations_of_columns_that_differ_in_case_are_apart(ground: Ground) -> None:
+    lake = ground.open()
+    for number, kind in enumerate((pa.int32(), pa.int64())):
+        names = {
+            "n": pa.array([number], kind),
+            "N": pa.array([number + 10], kind),
+            "_gc_x__gc_gen2_n": pa.array([7]),
+        }
+        lake.append(PATH, rows(number, **names), [])
+    found = {r.pop("id"): r for r in ground.open().read(PATH).to_pylist()}
+    assert [r | {"_gc_date": None} for r in (found[0], found[1])] == [
+        {"_gc_date": None, "n": 0, "N": 10, "_gc_x__gc_gen2_n": 7, "_gc_gen2_n": None, "_gc_gen2_N": None},
+        {"_gc_date": None, "n": None, "N": None, "_gc_x__gc_gen2_n": 7, "_gc_gen2_n": 1, "_gc_gen2_N": 11},
+    ]
+
+
+def told(of: pa.Table, schema: str, key: Sequence[str], seq: int, comment: str = "") -> pa.Table:
+    return of.replace_schema_metadata(evolution.facts_of_rows(schema, tuple(key), comment, 1, seq))
+
+
+def test_the_schemas_and_keys_that_a_table_had_are_noted_and_what_is_not_said_stays(ground: Ground) -> None:
+    lake = ground.open()
+    lake.append(PATH, told(rows(1), "aa", ["id"], 2, "就诊"), [])
+    lake.append(PATH, told(rows(2), "aa", ["id"], 3, "就诊"), [])
+    lake.append(PATH, told(rows(3), "bb", ["id"], 4, "visits"), [])
+    lake.append(PATH, rows(4), [])
+    for name, key, seq in (("cc", ("id", "no"), 5), ("aa", ("id",), 6), ("bb", ("id",), 7)):
+        lake.append(PATH, told(rows(seq), name, key, seq), [])
+    for one in (lake, ground.open()):
+        schema = one.schema(PATH)
+        assert schema is not None
+        eras = evolution.history(schema.metadata)
+        assert [(e.schema, e.since.seq, e.key) for e in eras] == [
+            ("aa", 2, ("id",)),
+            ("bb", 4, ("id",)),
+            ("cc", 5, ("id", "no")),
+            ("aa", 6, ("id",)),
+        ]
+        assert [e.since.seq for e in evolution.keys(schema.metadata)] == [2, 5, 6]
+        assert schema.metadata[evolution.SCHEMA] == b"bb"
+        assert b"comment" not in schema.metadata
+        assert one.read(PATH).schema.metadata == schema.metadata
+
+
+def test_what_the_source_says_of_a_column_is_kept_until_it_says_otherwise(ground: Ground) -> None:
+    lake = ground.open()
+    for seq, comment in enumerate(("姓名", "name")):
+        one = pa.field("name", pa.string(), metadata={"comment": comment, "delta.x": "1"})
+        dates = rows(seq)["_gc_date"]
+        part = pa.table([pa.array(["王"]), dates], pa.schema([one, pa.field("_gc_date", pa.date32())]))
+        lake.append(PATH, part, [])
+        lake.append(PATH, rows(9, name=pa.array(["李"])), [])
+        for again in (lake, ground.open()):
+            schema = again.schema(PATH)
+            assert schema is not None
+            assert schema.field("name").metadata == {b"comment": comment.encode()}
 
 
 @pytest.mark.parametrize(

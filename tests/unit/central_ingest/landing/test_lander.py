@@ -6,16 +6,18 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from central_ingest.landing import evolution
 from central_ingest.landing.lake import Txn
 from central_ingest.ledger.ledger import InventoryLine
-from protocol.batch import MarkHeader, encode_mark
-from protocol.change import MarkKind
+from protocol.batch import MarkHeader, encode_batch, encode_mark
+from protocol.change import KEY, OP_CODES, MarkKind, Op
 from protocol.envelope import Kind
 from protocol.errors import Transient
 from protocol.names import Stream, TableName
-from protocol.schema import TableSchema
+from protocol.schema import Column, TableSchema
 
 from ..sender import (
     CAPTURED,
@@ -250,6 +252,38 @@ def test_a_parked_table_still_learns_schemas(ground: Ground, sender: Sender) -> 
     record = ground.record(STREAM, VISITS.table)
     assert record is not None
     assert record.fingerprint == wider.fingerprint
+
+
+def test_a_column_that_changes_its_type_goes_on(ground: Ground, sender: Sender) -> None:
+    """Also under another key, with rows of both definitions waiting."""
+    kinds = (pa.int32(), pa.int64(), pa.int32())
+    for number, kind in enumerate(kinds):
+        columns = (Column("id", pa.int64()), Column("n", kind, f"int{number}", {"comment": "次数"}))
+        of = TableSchema(VISITS.table, columns, ("id",) if number < 2 else (), {"comment": "就诊"})
+        system = {
+            "_gc_op": pa.array([OP_CODES[Op.CREATE]], pa.uint8()),
+            "_gc_key": pa.array([b"k" * 16], KEY),
+        }
+        rows = [pa.array([number], pa.int64()), pa.array([number + 7], kind)]
+        inner = encode_batch(of, system, rows, captured=CAPTURED)
+        ground.write(schema(sender, of), sender.send(Kind.BATCH, inner))
+        ground.lander.step()
+    ground.land()
+    assert ground.parked() == {}
+    changes = ground.lake.read(path_of(ground))
+    assert changes.select(["id", "n", "_gc_gen2_n"]).to_pylist() == [
+        {"id": 0, "n": 7, "_gc_gen2_n": None},
+        {"id": 1, "n": None, "_gc_gen2_n": 8},
+        {"id": 2, "n": 9, "_gc_gen2_n": None},
+    ]
+    told = evolution.history(changes.schema.metadata)
+    assert [(era.since.seq, era.key) for era in told] == [(2, ("id",)), (4, ("id",)), (6, ())]
+    assert changes.schema.metadata[b"comment"] == "就诊".encode()
+    assert changes.schema.field("n").metadata == {
+        b"comment": "次数".encode(),
+        b"guicang.source_type": b"int2",
+        b"guicang.newest": b"1",
+    }
 
 
 def test_a_table_that_the_lake_refuses_is_parked_at_its_first_envelope(
