@@ -22,8 +22,9 @@ from protocol.errors import Permanent, Transient
 
 from ..ledger.ledger import Ledger
 from .delta import DeltaLake
-from .inspecting import content_of, wrong_with
+from .inspecting import Inspection, content_of, wrong_with
 from .objects import Objects
+from .recovery import LOG, log_entry
 from .refetching import Refetching
 from .soundness import Wrong
 from .tablefiles import file_name
@@ -123,13 +124,32 @@ class Scrub:
         """By name: tables first, since `changes/` comes before `files/`."""
         for path in sorted(record.path for record in self._ledger.lake_tables()):
             if f"{path}0" > after:  # "0" comes right behind "/"
-                for file in sorted(self._lake.files(path), key=lambda one: one.path):
+                for file in sorted(self._files(path), key=lambda one: one.path):
                     if (name := file_name(path, file.path)) > after:
                         yield _Item(name, path, file)
         for site, names in sorted(self._objects.all()):
             for sha256 in sorted(names):
                 if (name := f"{FILES}{site}/{sha256}") > after:
                     yield _Item(name)
+
+    def _files(self, path: str) -> list[LiveFile]:
+        """None of a table whose log is not whole: that is told, and the others go on."""
+        try:
+            return self._lake.files(path)
+        except Transient:
+            broken = self._broken(path)
+            if not broken:
+                raise
+            for version, last in broken:
+                where = "last" if version == last else "middle"
+                fault = Permanent("GC-6095", table=path, version=version, where=where)
+                self._tell(log_entry(path, version), fault)
+            return []
+
+    def _broken(self, path: str) -> list[tuple[int, int]]:
+        """Versions whose entries are missing or not whole, each with the table's last."""
+        found = Inspection(self._lake.store, path, deep=False, now=0.0).found()
+        return [(version, found.last) for version in found.broken]
 
     def _look(self, item: _Item) -> int:
         if item.file is not None:
@@ -187,8 +207,10 @@ class Scrub:
                 return self._objects.is_whole(name.removeprefix(FILES))
             return False
         for record in self._ledger.lake_tables():
+            if name.startswith(f"{record.path}/{LOG}/"):
+                return name not in {log_entry(record.path, v) for v, _ in self._broken(record.path)}
             if name.startswith(f"{record.path}/"):
-                files = {file_name(record.path, one.path): one for one in self._lake.files(record.path)}
+                files = {file_name(record.path, one.path): one for one in self._files(record.path)}
                 found = files.get(name)
                 return found is None or wrong_with(self._lake.store, record.path, found, deep=True) is None
         return True

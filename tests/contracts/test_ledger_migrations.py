@@ -239,3 +239,22 @@ def test_two_processes_may_make_it_at_once(place: Address) -> None:
 def test_the_command_line_starts_without_alembic() -> None:
     code = "import sys, central_ingest.commands; assert 'alembic' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_to_look_at_a_ledger_as_it_is_changes_nothing(place: Address, bare: sa.Engine) -> None:
+    assert Ledger.as_it_is(place).sites() == []
+    with bare.connect() as c:
+        assert sa.inspect(c).get_table_names() == []
+    ledger = Ledger.open(place)
+    ledger.add_site("h1", "第一医院", 1)
+    ledger.close()
+    ledger = Ledger.as_it_is(place)
+    assert ledger.sites() == [("h1", "第一医院")]
+    ledger.close()
+    with bare.begin() as c:
+        c.exec_driver_sql("DROP TABLE alembic_version")
+    with pytest.raises(Permanent) as caught:
+        Ledger.as_it_is(place)
+    assert caught.value.code == "GC-6106"
+    with bare.connect() as c:
+        assert "alembic_version" not in sa.inspect(c).get_table_names()

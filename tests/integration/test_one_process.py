@@ -30,6 +30,7 @@ from central_ingest.landing.lander import Lander
 from central_ingest.landing.memory import MemoryLake
 from central_ingest.landing.objects import Objects
 from central_ingest.landing.replay import replay
+from central_ingest.ledger.address import Address
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
 from central_ingest.quarantine import MemoryShelves, Quarantine
@@ -53,6 +54,7 @@ from protocol.keys import to_base64
 from protocol.link.memory import Faults, MemoryBroker
 from protocol.names import Stream
 from protocol.signing import SUITE_1, SUITES
+from tests.ledgers import new_place
 
 SITE, SOURCE = "440100-7", "his"
 STREAM = Stream(SITE, SOURCE)
@@ -70,11 +72,11 @@ def hasty() -> float:
 
 
 class Centre:
-    def __init__(self, root: Path, broker: MemoryBroker) -> None:
+    def __init__(self, root: Path, broker: MemoryBroker, place: Address | None = None) -> None:
         self.keys = KeyStore(root / "keys")
         self.keys.create()
         self.keys.create_site(SITE)
-        self.ledger = Ledger.open(root / "ledger.sqlite")
+        self.ledger = Ledger.open(place or root / "ledger.sqlite")
         self.journal = MemoryJournal.open(MemoryStore())
         self.lake = MemoryLake()
         signer, opener, metrics = self.keys.signer(), LiveOpener(self.keys), Metrics(Lags(time.monotonic))
@@ -196,10 +198,10 @@ def landed(centre: Centre, table: str, columns: list[str], keyed: bool) -> Count
     return Counter(_plain(row, columns) for row in replay(changes, keyed))
 
 
-async def _play(root: Path, seed: int, faults: Faults) -> None:
+async def _play(root: Path, seed: int, faults: Faults, place: Address | None = None) -> None:
     rng = random.Random(seed)
     broker = MemoryBroker(seed)
-    centre = Centre(root / "centre", broker)
+    centre = Centre(root / "centre", broker, place)
     hospital = Hospital(root / "his.db", rng)
     state = StateDir(root / "edge")
     state.root.mkdir()
@@ -285,10 +287,11 @@ async def _settled(spool: Spool, centre: Centre, tasks: list[asyncio.Task[None]]
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_what_is_there_arrives_over_a_faulty_link(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "kind"), [(0, "sqlite"), (1, "sqlite"), (2, "postgresql")])
+async def test_what_is_there_arrives_over_a_faulty_link(tmp_path: Path, seed: int, kind: str) -> None:
     faults = Faults(drop=0.05, repeat=0.05, reorder=0.05, delay=0.1, delay_seconds_max=0.2, disconnect=0.01)
-    await _play(tmp_path, seed, faults)
+    with new_place(kind, tmp_path) as place:
+        await _play(tmp_path, seed, faults, place)
 
 
 async def test_what_is_there_arrives_over_a_faultless_link(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     picks=st.lists(st.tuples(st.integers(0, 99), st.sampled_from(sorted(WAYS))), min_size=1, max_size=4),
     compacted=st.integers(0, 4),

@@ -129,6 +129,25 @@ def test_a_rotten_data_file_is_named_until_it_is_mended(region: Region) -> None:
         assert one.found() == []
 
 
+def test_a_table_whose_log_is_broken_is_named_and_the_others_go_on(region: Region) -> None:
+    entry = region.entry(2)
+    name = entry.relative_to(region.lake_dir).as_posix()
+    other = region.data_file(3, "beds")
+    entry.write_bytes(b"")
+    rot(other)
+    with Scrubbing(region) as one:
+        one.until_idle()
+        assert one.found() == sorted(
+            [(name, "GC-6095"), (other.relative_to(region.lake_dir).as_posix(), "GC-6096")]
+        )
+    region.repair()
+    region.land()
+    with Scrubbing(region) as one:
+        one.now += 700 * 1_000_000
+        one.until_idle()
+        assert one.found() == []
+
+
 def test_a_round_that_takes_too_long_is_told(region: Region) -> None:
     with Scrubbing(region, days=0.000_1, rate=100.0) as one:
         one.scrub.step()
