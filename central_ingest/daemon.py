@@ -15,6 +15,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -167,7 +168,7 @@ class Daemon:
             voice,
             inbox=Inbox(config.credit.budget_bytes, self._metrics),
             tick_seconds=config.journal.tick_seconds,
-            journaled=self._journaled.set,
+            journaled=self._wake_lander,
         )
         self._unlisted = fleet.Unlisted(self._ledger)
         self._started = wall()
@@ -223,20 +224,22 @@ class Daemon:
             if embedded_broker:
                 host, _, port = self._config.broker.listen.rpartition(":")
                 await stack.enter_async_context(EmbeddedBroker(host, int(port)))
-            await asyncio.to_thread(self._recover)
-            log.info("the centre starts with %d streams", len(self._roster.tenures()))
-            workers = [asyncio.create_task(asyncio.to_thread(one)) for one in (self._land, self._maintain)]
-            loops = [
-                asyncio.create_task(self._receiver.run()),
-                asyncio.create_task(self._watch()),
-                asyncio.create_task(_until(stop)),
-            ]
-            done, _ = await asyncio.wait({*workers, *loops}, return_when=asyncio.FIRST_COMPLETED)
-            self._stopping.set()
-            self._journaled.set()
-            for task in loops:
-                task.cancel()
-            await asyncio.gather(*workers, *loops, return_exceptions=True)
+            loops = [asyncio.create_task(self._watch()), asyncio.create_task(_until(stop))]
+            workers: list[asyncio.Task[None]] = []
+            try:
+                if await self._recovered(loops):
+                    log.info("the centre starts with %d streams", len(self._roster.tenures()))
+                    workers = [
+                        asyncio.create_task(asyncio.to_thread(one)) for one in (self._land, self._maintain)
+                    ]
+                    loops.append(asyncio.create_task(self._receiver.run()))
+                done, _ = await asyncio.wait({*workers, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._stopping.set()
+                self._journaled.set()
+                for task in loops:
+                    task.cancel()
+                await asyncio.gather(*workers, *loops, return_exceptions=True)
             for task in done:
                 task.result()
         log.info("the centre stopped")
@@ -248,9 +251,23 @@ class Daemon:
         self._journal.close()
         self._ledger.close()
 
-    def _recover(self) -> None:
-        self._lake.resume()
-        self._lander.recover()
+    async def _recovered(self, loops: Sequence[asyncio.Task[None]]) -> bool:
+        """Once landing knows where it stands: before that nothing is taken. While the store is away it is tried again,
+        unless one of `loops` ends."""
+        while not await asyncio.to_thread(self._recover):
+            if (await asyncio.wait(loops, timeout=RETRY_SECONDS, return_when=asyncio.FIRST_COMPLETED))[0]:
+                return False
+        return True
+
+    def _recover(self) -> bool:
+        try:
+            self._lake.resume()
+            self._lander.recover()
+        except Transient as fault:
+            self._note(fault)
+            return False
+        self._note(None)
+        return True
 
     def _land(self) -> None:
         """The lander's thread: step, rest."""
@@ -264,14 +281,17 @@ class Daemon:
     def _land_once(self, *, everything: bool) -> float:
         try:
             pause = self._lander.step(everything)
-            self._lander.fault = None
         except Transient as fault:
-            if self._lander.fault is None:
-                log.error("%s", fault)
-            self._lander.fault = fault
+            self._note(fault)
             return RETRY_SECONDS
-        self._credit.closed = self._lander.backlog_bytes > self._config.credit.landing_backlog_bytes_max
+        self._note(None)
         return pause
+
+    def _note(self, fault: Transient | None) -> None:
+        """Logged when it begins; `status` shows it for as long as it lasts."""
+        if fault is not None and self._lander.fault is None:
+            log.error("%s", fault)
+        self._lander.fault = fault
 
     def _clear_uploads(self) -> float:
         """What interrupted uploads left in an object store; returns seconds until the next time."""
@@ -282,6 +302,15 @@ class Daemon:
             return UPLOADS_RETRY_SECONDS
         return UPLOADS_SECONDS
 
+    def _wake_lander(self) -> None:
+        self._limit_credit()
+        self._journaled.set()
+
+    def _limit_credit(self) -> None:
+        """After each tick and each second, whatever the lander does meanwhile: it may be waiting for its store."""
+        behind = self._lander.backlog_bytes
+        self._credit.closed = behind > self._config.credit.landing_backlog_bytes_max
+
     def _maintain(self) -> None:
         """The maintenance's thread: as long as the lander's."""
         while not self._stopping.is_set():
@@ -290,6 +319,7 @@ class Daemon:
 
     async def _watch(self) -> None:
         while True:
+            self._limit_credit()
             status = await asyncio.to_thread(self._status)
             await asyncio.to_thread(fleet.write_status, self._config.status_path, status)
             await asyncio.sleep(1)

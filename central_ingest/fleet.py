@@ -6,6 +6,7 @@ Facts come from roster, ledger and lander; nothing here decides anything.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from .lags import Lags
 from .ledger.holes import HEALED
 from .ledger.ledger import Ledger
 from .roster import Roster
+
+log = logging.getLogger("central.fleet")
 
 FORMAT = 1
 UNLISTED_MICROS = 30_000_000
@@ -176,7 +179,10 @@ def _number(value: object) -> int | None:
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:
-    """Atomic, not synced: it is made anew in a second."""
+    """Atomic, not synced: it is made anew in a second. On a disk that is full the one before stays, and grows old."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(status, ensure_ascii=False), "utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(status, ensure_ascii=False), "utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        log.error("the status cannot be written: %s", os.strerror(error.errno or 0))

@@ -90,7 +90,7 @@ def give_up_old(api: Api, prefix: str, now: datetime) -> int:
 def _uploads(api: Api, prefix: str) -> Iterator[Upload]:
     query = {"uploads": "", "prefix": prefix}
     while True:
-        page = ElementTree.fromstring(api.ask("GET", "", query))  # noqa: S314 (of our own store, and bounded)
+        page = _parsed(api.ask("GET", "", query))
         for node in page.iterfind("{*}Upload"):
             begun = datetime.fromisoformat(_text(node, "Initiated"))
             yield Upload(_text(node, "Key"), _text(node, "UploadId"), begun)
@@ -98,6 +98,13 @@ def _uploads(api: Api, prefix: str) -> Iterator[Upload]:
             return
         query |= {"key-marker": _text(page, "NextKeyMarker")}
         query |= {"upload-id-marker": _text(page, "NextUploadIdMarker")}
+
+
+def _parsed(answer: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(answer)  # noqa: S314 (of our own store, and bounded)
+    except ElementTree.ParseError:
+        raise ConnectionError("no answer of S3") from None
 
 
 def _text(node: ElementTree.Element, name: str) -> str:
