@@ -22,7 +22,7 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import Stream, check_site
 
-from . import brokerconfig, commanding, fleet, fsck, journaling, quarantining, screens
+from . import brokerconfig, cataloguing, commanding, fsck, journaling, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -48,6 +48,7 @@ commanding.register(app)
 quarantining.register(app)
 app.command()(fsck.fsck)
 journaling.register(app)
+cataloguing.register(app)
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """click's; newer typers carry a click of their own, so it is not imported."""
@@ -283,69 +284,6 @@ def move(
 
 
 @app.command()
-def tables(
-    config: ConfigOption = DEFAULT_PATH,
-    uncaptured: Annotated[
-        bool, typer.Option("--uncaptured", help="仅列未采集的表 only what exists and is not captured")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """数据湖中的表，名称可直接用于查询 The lake's tables, under names ready to paste into a query."""
-    loaded = configuration.load(config)
-    ledger = Ledger.open(loaded.ledger_address)
-    if uncaptured:
-        facts: list[dict[str, Any]] = [
-            {
-                "site": i.stream.site,
-                "source": i.stream.source,
-                "table": i.name,
-                "columns": i.columns,
-                "rows_estimate": i.rows_estimate,
-                "reason": i.reason,
-            }
-            for i in ledger.inventory()
-            if not i.captured
-        ]
-    else:
-        from .landing.query import CURRENT, sql_name
-
-        incomplete, unlisted = _incomplete(ledger), fleet.unlisted(ledger)
-        facts = [
-            {
-                "name": sql_name(CURRENT, t.printed_name),
-                "path": t.path,
-                "key": list(t.key),
-                "landed": landed,
-                "change_rows": rows,
-                "incomplete": t.path in incomplete,
-                "unlisted": t.path in unlisted,
-            }
-            for t, landed, rows in _catalogue(ledger)
-        ]
-    ledger.close()
-    if as_json:
-        print_json(facts)
-        return
-    screens.tables(console, facts, uncaptured)
-
-
-def _incomplete(ledger: Ledger) -> set[str]:
-    """Lake paths of tables that lack rows which were dropped."""
-    return {gap.path for gap in ledger.quarantine.gaps() if gap.healed is None}
-
-
-def _catalogue(ledger: Ledger) -> list[tuple[Any, int | None, int]]:
-    from .landing.query import CatalogueTable, printed_names
-
-    records = ledger.lake_tables()
-    names = printed_names([(r.stream.site, r.stream.source, r.table) for r in records])
-    return [
-        (CatalogueTable(r.stream.site, r.stream.source, r.table, r.path, r.key, name), r.landed, r.rows)
-        for r, name in zip(records, names, strict=True)
-    ]
-
-
-@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="SQL，可查 current.… 与 changes.…")],
     config: ConfigOption = DEFAULT_PATH,
@@ -362,8 +300,8 @@ def query(
     loaded = configuration.load(config)
     ledger = Ledger.open(loaded.ledger_address)
     ledger.add_audit(wall(), who(), sql)
-    catalogue = [table for table, _, _ in _catalogue(ledger)]
-    incomplete = _incomplete(ledger)
+    catalogue = [table for table, _, _ in cataloguing.catalogue(ledger)]
+    incomplete = cataloguing.incomplete(ledger)
     ledger.close()
     for table in catalogue:
         if table.path in incomplete and table.printed_name.casefold() in sql.casefold():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -281,6 +282,40 @@ def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
     lacks = "  不完整 INCOMPLETE" if one.get("incomplete") else ""
     lacks += "  源端已无此表 NOT AT ITS SOURCE" if one.get("unlisted") else ""
     return f"{one['name']}{lacks}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
+
+
+def description(console: Console, facts: dict[str, Any]) -> None:
+    """One table: its columns, one a line, then its keys and schemas. Names and comments are never cut."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{facts['current']}  {facts['comment']}".rstrip())
+    say(f"  主键 key {', '.join(facts['key']) or '无 none'}")
+    for name, value in facts["meta"].items():
+        say(f"  {name} {value}")
+    for one in facts["columns"]:
+        gone = "" if one["present"] else "  源端已无此列 NOT AT ITS SOURCE"
+        page = f"  {one['code_page']}" if one["code_page"] else ""
+        wire = one["wire"] if isinstance(one["wire"], str) else json.dumps(one["wire"], ensure_ascii=False)
+        kind = f"{one['source_type'] or '?'} → {wire}{page}"
+        say(f"  {one['lake_name']}  {kind}  {_since(one)}{gone}  {one['comment']}".rstrip())
+        for other in one["generations"] if len(one["generations"]) > 1 else ():
+            lies, seen = f"changes {other['lake_name']}", f"current {other['shown_as']}"
+            say(
+                f"    代 generation {other['number']}  {other['source_type'] or '?'}  {lies}  {seen}  {_since(other)}"
+            )
+    for one in facts["schemas"]:
+        columns = "?" if one["columns"] is None else len(one["columns"])
+        now = "  当前 present" if one["present"] else ""
+        key = ", ".join(one["key"]) or "无 none"
+        say(
+            f"  表结构 schema {one['fingerprint'][:16]}  {_since(one)}  {columns} 列 columns  主键 key {key}{now}"
+        )
+
+
+def _since(one: dict[str, Any]) -> str:
+    return f"自 since {one['since']['epoch']}/{one['since']['seq']}" if one["since"] else "自 since —"
 
 
 def rows(console: Console, rows: pa.Table, limit: int) -> None:

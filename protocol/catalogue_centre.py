@@ -324,4 +324,18 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "数据湖或台账旧于先前状态，而日志已不再保留 {stream} 此后发送的全部数据。",
         "新任期的全量采集会自动开始；如需此前的历史，请恢复较新的数据湖。",
     ),
+    "GC-6080": Advice(
+        _L,
+        "The lake has no table {table}.",
+        "`central-ingest tables` prints the names; one that holds dots or spaces goes in quotation marks.",
+        "数据湖中没有表 {table}。",
+        "名称见 `central-ingest tables`；含点号或空格的名称请加引号。",
+    ),
+    "GC-6081": Advice(
+        _L,
+        "Nothing has landed yet in {table}.",
+        "Its first commit is to come: `central-ingest status` shows what waits, `quarantine list` what is parked.",
+        "表 {table} 尚无数据入库。",
+        "首次提交尚未完成；`central-ingest status` 显示待入库数据，`quarantine list` 显示暂停入库的表。",
+    ),
 }

@@ -18,7 +18,7 @@ from central_ingest.enrolment import secret_hash
 from central_ingest.keystore import KeyStore
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Txn
-from central_ingest.landing.rows import batch_rows, stamp_landed
+from central_ingest.landing.rows import batch_rows, mark_row, stamp_landed
 from central_ingest.ledger.commands import new_command
 from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Ledger, TableRecord
 from central_ingest.ledger.quarantine import Gap
@@ -26,8 +26,9 @@ from protocol.batch import decode_batch, encode_batch
 from protocol.change import KEY
 from protocol.enrolment import Token
 from protocol.keys import from_base64
+from protocol.schema import Column, TableSchema
 
-from .sender import STREAM, VISITS, Sender, table
+from .sender import STREAM, VISITS, Sender, a_mark, table
 
 ODD = "王[/red] :smile: [b]"
 
@@ -242,6 +243,42 @@ def test_help_and_version_are_0(bare: Shell) -> None:
     assert bare.run("--help") == 0
     assert bare.run("version", "--json") == 0
     assert set(json.loads(bare.out)) == {"version"}
+
+
+def test_a_table_is_described_by_what_the_lake_alone_knows(landed: Shell) -> None:
+    """The ledger's copies of schemas and keys are not needed."""
+    ledger = landed.ledger()
+    record = next(one for one in ledger.lake_tables() if one.table == VISITS.table)
+    lake = DeltaLake(load(landed.config).lake_dir)
+    columns = (
+        Column("id", pa.int64(), "bigint"),
+        Column("name", pa.int32(), "int", {"comment": f"数 {ODD}"}),
+        Column("page", pa.string(), "varchar(9)", {"charset": "gbk"}),
+    )
+    other = TableSchema(VISITS.table, columns, ("id", "name"), {"comment": "就诊", "dialect": "mysql"})
+    lake.append(record.path, mark_row(a_mark(VISITS.table, schema=other), other, 2, 7, 0), [])
+    for one in (VISITS, other):
+        lake.keep_schema(one.fingerprint, one.content)
+    ledger.close()
+    assert landed.on("describe", 'current."h1.his.db.visits"', "--json") == 0
+    said = json.loads(landed.out)
+    assert (said["name"], said["comment"], said["meta"]) == ("h1.his.db.visits", "就诊", {"dialect": "mysql"})
+    assert [(one["key"], one["since"]["epoch"]) for one in said["keys"]] == [(["id"], 1), (["id", "name"], 2)]
+    assert [one["present"] for one in said["schemas"]] == [False, True]
+    id_, name, page = said["columns"]
+    assert (id_["since"]["epoch"], page["since"], page["code_page"]) == (1, {"epoch": 2, "seq": 7}, "gbk")
+    assert (name["comment"], name["source_type"], name["wire"]) == (f"数 {ODD}", "int", "int32")
+    assert [(one["lake_name"], one["shown_as"], one["wire"]) for one in name["generations"]] == [
+        ("name", "_gc_gen1_name", "string"),
+        ("_gc_gen2_name", "name", "int32"),
+    ]
+    assert landed.on("describe", "H1.HIS.db.visits") == 0
+    assert f"数 {ODD}" in landed.out
+    assert "_gc_gen2_name" in landed.out
+    assert landed.on("describe", "visits") == 78
+    assert "GC-6080" in landed.err
+    assert landed.on("describe", "h1.his.db.waiting") == 78
+    assert "GC-6081" in landed.err
 
 
 @pytest.mark.parametrize("command", ["status", "sites", "tables", "run"])
