@@ -1,6 +1,7 @@
 """The scrub: reads every data file of `changes` and every large value again, slowly and for ever.
 
-One step reads one file, past the caches of this machine, and says how long to rest, so that no more than a set rate
+After a start the tables that were landed in lately are glanced at: their logs, and the sizes of their files. Then
+one step reads one file, past the caches of this machine, and says how long to rest, so that no more than a set rate
 is read. A round begins when the set number of days have passed since the last one began; it goes by name, and a
 restart goes on from the name that was written down last. What is not what was written is written down with its
 code. A large value that is not whole is set aside and taken out of the journal again, if that still has its pieces;
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,6 +39,8 @@ DAY_MICROS = 86_400_000_000
 IDLE_SECONDS = 60.0
 NOTED_BYTES = 64 << 20
 """After so much the place is written down: a restart reads that much twice."""
+BUSY_MICROS = 86_400_000_000
+GLANCE_SECONDS = 0.1
 LOOK_MICROS = 600_000_000
 """What was found is looked at again this often: somebody may have mended it."""
 
@@ -76,6 +80,8 @@ class Scrub:
         self._wall = wall
         self._items: Iterator[_Item] | None = None
         self._looked = 0
+        self._busy: deque[str] | None = None
+        """Tables that were landed in lately, before each had its first look of this process."""
         self._unnoted = 0
 
     @property
@@ -85,11 +91,15 @@ class Scrub:
         return bool(after) and self._wall() - begun > self._pace.days * DAY_MICROS
 
     def step(self) -> float:
-        """Read one file; returns seconds to rest. Raises Transient GC-6005 where the store refuses to say."""
+        """Read one file, or glance at one table; returns seconds to rest. Raises Transient GC-6005 where the store
+        refuses to say."""
         if not self._pace.bytes_per_second:
             return IDLE_SECONDS
         try:
             read = self._refetching.step()
+            if read is None and (path := self._next_busy()):
+                self._glance(path)
+                return GLANCE_SECONDS
             if read is None:
                 self._look_again()
                 read = self._next()
@@ -97,6 +107,20 @@ class Scrub:
             self._items = None  # from the place that was written down
             raise Transient("GC-6005", path="scrub", reason=type(error).__name__) from error
         return IDLE_SECONDS if read is None else read / self._pace.bytes_per_second
+
+    def _next_busy(self) -> str | None:
+        if self._busy is None:
+            since = self._wall() - BUSY_MICROS
+            records = self._ledger.lake_tables()
+            self._busy = deque(one.path for one in records if (one.landed or 0) >= since)
+        return self._busy.popleft() if self._busy else None
+
+    def _glance(self, path: str) -> None:
+        """Soon after a start: the log and the sizes of the files, without reading any."""
+        for file in self._files(path):
+            wrong = wrong_with(self._lake.store, path, file, deep=False)
+            if wrong is not None:
+                self._tell_of_file(path, file, wrong)
 
     def _next(self) -> int | None:
         """Bytes that were read; None while no round is due."""
@@ -165,12 +189,15 @@ class Scrub:
         content = content_of(self._lake.store, item.path, file)
         if isinstance(content, bytes):
             self._look_for_objects(item.path, content)
-        elif file.path in {
-            one.path for one in self._lake.files(item.path)
-        }:  # not joined with others meanwhile
-            facts = {"table": item.path, "file": file.path, "wrong": str(content)}
-            self._tell(item.name, Permanent("GC-6096", **facts))
+        else:
+            self._tell_of_file(item.path, file, content)
         return file.size
+
+    def _tell_of_file(self, path: str, file: LiveFile, wrong: Wrong) -> None:
+        """Unless it was joined with others meanwhile."""
+        if file.path in {one.path for one in self._lake.files(path)}:
+            facts = {"table": path, "file": file.path, "wrong": str(wrong)}
+            self._tell(file_name(path, file.path), Permanent("GC-6096", **facts))
 
     def _look_for_objects(self, path: str, content: bytes) -> None:
         """Large values that rows of a file refer to must be there."""

@@ -15,7 +15,7 @@ from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lander import Lander
 from central_ingest.landing.objects import Objects
 from central_ingest.landing.refetching import Refetching
-from central_ingest.landing.scrub import IDLE_SECONDS, Pace, Scrub
+from central_ingest.landing.scrub import GLANCE_SECONDS, IDLE_SECONDS, Pace, Scrub
 from central_ingest.landing.soundness import Verdict
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
@@ -162,7 +162,7 @@ class Scrubbing:
         """What it wanted to rest after each file."""
         rests = []
         while (rest := self.scrub.step()) != IDLE_SECONDS:
-            rests.append(rest)
+            rests += [rest] if rest != GLANCE_SECONDS else []
             self.now += int(rest * 1e6)
         return rests
 
