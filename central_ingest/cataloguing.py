@@ -10,7 +10,7 @@ from protocol.errors import Permanent
 from protocol.schema import TableSchema
 
 from . import config as configuration
-from . import fleet, screens
+from . import currency, fleet, screens
 from .config import DEFAULT_PATH
 from .ledger.ledger import Ledger
 from .terminal import ConfigOption, JsonOption, console, print_json
@@ -57,8 +57,9 @@ def tables(
                 "change_rows": rows,
                 "incomplete": t.path in lacking,
                 "unlisted": t.path in unlisted,
+                "current": made,
             }
-            for t, landed, rows in catalogue(ledger)
+            for (t, landed, rows), made in zip(catalogue(ledger), currency.of_tables(ledger), strict=True)
         ]
     ledger.close()
     if as_json:

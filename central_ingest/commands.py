@@ -22,7 +22,7 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import Stream, check_site
 
-from . import brokerconfig, cataloguing, commanding, fsck, journaling, quarantining, screens
+from . import brokerconfig, cataloguing, commanding, currency, fsck, journaling, quarantining, screens
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -45,6 +45,7 @@ app = typer.Typer(
     "The data centre's end: verifies, de-duplicates, lands, and answers with signed receipts.",
 )
 commanding.register(app)
+currency.register(app)
 quarantining.register(app)
 app.command()(fsck.fsck)
 journaling.register(app)
@@ -294,6 +295,7 @@ def query(
 ) -> None:
     """以 SQL 查询数据湖（每次查询留有审计记录）Ask the lake in SQL; every query leaves an audit line."""
     from .landing.delta import DeltaLake
+    from .landing.overlay import overlay
     from .landing.query import QueryEngine
     from .storing import lake_store
 
@@ -306,7 +308,9 @@ def query(
     for table in catalogue:
         if table.path in incomplete and table.printed_name.casefold() in sql.casefold():
             tell(Permanent("GC-6023", table=table.printed_name))
-    rows = QueryEngine(catalogue, DeltaLake(lake_store(loaded)).dataset).query(sql)
+    lake = DeltaLake(lake_store(loaded))
+    engine = QueryEngine(catalogue, lake.dataset, overlay=lambda one: overlay(lake, one.path, bool(one.key)))
+    rows = engine.query(sql)
     if output is not None:
         _write(rows, output)
         console.print(f"{rows.num_rows:,} 行 rows → {output}", highlight=False)

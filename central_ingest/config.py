@@ -105,6 +105,16 @@ class MaintenanceSettings(Section):
     """From the beginning of one round over everything to that of the next."""
 
 
+class CurrentSettings(Section):
+    """The materialised `current` for readers of the lake that are not ours."""
+
+    enabled: bool = True
+    cadence_seconds: Annotated[float, Field(ge=1)] = 60.0
+    """A table with changes is materialised this often."""
+    cpu_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of one core's time, for all tables together; half of it for one. What that does not allow makes them stale."""
+
+
 class CreditSettings(Section):
     budget_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
     """Envelopes that all agents together may have under way."""
@@ -127,6 +137,7 @@ class Config(BaseSettings):
     landing: LandingSettings = LandingSettings()
     ledger: LedgerSettings = LedgerSettings()
     maintenance: MaintenanceSettings = MaintenanceSettings()
+    current: CurrentSettings = CurrentSettings()
     credit: CreditSettings = CreditSettings()
     invite_days: Annotated[int, Field(ge=1, le=365)] = 7
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
@@ -161,6 +172,11 @@ class Config(BaseSettings):
     @property
     def refused_dir(self) -> Path:
         return self.data_dir / "refused"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Work that is thrown away at the next start."""
+        return self.data_dir / "scratch"
 
     @property
     def files_dir(self) -> Path:
@@ -276,6 +292,11 @@ data_dir = {data_dir}
 # share_max = 0.25                   # of one core. 维护最多占用单核的比例。
 # scrub_mib_per_second = 4.0         # files read again, to find rot; 0: off. 巡检读取速率；0 为关闭。
 # scrub_days = 30.0                  # from one round to the next. 每轮巡检的间隔天数。
+
+[current]
+# enabled = true                     # current/ for other readers of the lake. 供外部引擎读取的 current 表。
+# cadence_seconds = 60               # at most this stale, where cpu_share allows. 物化间隔。
+# cpu_share = 0.25                   # of one core's time. 占用单核时间的比例。
 
 [credit]
 # budget_bytes = 268435456

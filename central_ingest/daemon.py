@@ -43,10 +43,13 @@ from .landing.delta import DeltaLake
 from .landing.heat import Rhythm
 from .landing.lander import Lander
 from .landing.maintenance import Job, Maintenance, Pace
+from .landing.materialising import Materialising, path_of
 from .landing.objects import Objects
 from .landing.refetching import Refetching
+from .landing.refreshing import Refreshing
 from .landing.scrub import Pace as ScrubPace
 from .landing.scrub import Scrub
+from .landing.spill import clear
 from .landing.upkeep import Upkeep
 from .ledger.faults import LedgerDown
 from .ledger.ledger import Ledger
@@ -175,6 +178,7 @@ class Daemon:
 
     def _look_after(self) -> Maintenance:
         config = self._config
+        self._refreshing = self._refresh()
         upkeep = Upkeep(
             self._lake,
             reader_hours=config.maintenance.reader_hours,
@@ -185,13 +189,15 @@ class Daemon:
         maintenance = Maintenance(
             self._lake,
             upkeep,
-            paths=lambda: [record.path for record in self._ledger.lake_tables()],
+            paths=lambda: [path for r in self._ledger.lake_tables() for path in (r.path, path_of(r.path))],
             pace=Pace(config.landing.checkpoint_commits, share_max=config.maintenance.share_max),
             now=time.monotonic,
         )
         maintenance.add(Job("journal", self._retention.step))
         maintenance.add(Job("uploads", self._clear_uploads))
         maintenance.add(Job("scrub", self._scrub.step))
+        if self._refreshing is not None:
+            maintenance.add(Job("current", self._refreshing.step))
         return maintenance
 
     def _make_retention(self) -> Retention:
@@ -214,6 +220,21 @@ class Daemon:
             ledger=self._ledger,
             refetching=Refetching(self._journal, self._objects, opener, SUITES),
             pace=ScrubPace(settings.scrub_mib_per_second * MIB, settings.scrub_days),
+            wall=wall,
+        )
+
+    def _refresh(self) -> Refreshing | None:
+        config = self._config
+        clear(config.scratch_dir)
+        if not config.current.enabled:
+            return None
+        return Refreshing(
+            materialising=Materialising(self._lake, config.scratch_dir, wall),
+            book=self._ledger.materialised,
+            cadence_seconds=config.current.cadence_seconds,
+            cpu_share=config.current.cpu_share,
+            now=time.monotonic,
+            spent=time.monotonic,
             wall=wall,
         )
 
@@ -347,7 +368,7 @@ class Daemon:
             self._roster, self._ledger, now, self._unlisted.counts(now), self._metrics.lags
         )
         fault = self._reception.fault or self._lander.fault or self._damage() or self._completion()
-        fault = fault or self._maintenance.fault
+        fault = fault or self._maintenance.fault or (self._refreshing.fault if self._refreshing else None)
         return {
             "format": fleet.FORMAT,
             "time": now,
@@ -370,6 +391,7 @@ class Daemon:
                 "pending_rows": self._lander.pending_rows,
                 "streams_behind": self._lander.streams_behind,
             },
+            "current": self._refreshing.status() if self._refreshing is not None else None,
             "counters": self._metrics.as_json(),
             "damaged": fleet.damage_lines(self._ledger),
             "parked": parked,

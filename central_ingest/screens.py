@@ -281,7 +281,29 @@ def _table_line(one: dict[str, Any], uncaptured: bool) -> str:
     key = ", ".join(one["key"]) or "无 none"
     lacks = "  不完整 INCOMPLETE" if one.get("incomplete") else ""
     lacks += "  源端已无此表 NOT AT ITS SOURCE" if one.get("unlisted") else ""
-    return f"{one['name']}{lacks}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
+    made = _staleness(one["current"])
+    return (
+        f"{one['name']}{lacks}  主键 key {key}  变更 changes {one['change_rows']:,}  入库 landed {landed}"
+        f"  物化 materialised {made}"
+    )
+
+
+def current(console: Console, facts: list[dict[str, Any]]) -> None:
+    """A line a table: how fresh the materialised `current` is."""
+    for one in facts:
+        tail = f"  待合并 tail {one['tail_rows']:,} / {one['base_rows']:,}" if one["time"] else ""
+        line = f"{one['table']}  {_staleness(one)}{tail}  {one['path']}"
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if not facts:
+        console.print("（无 none）")
+
+
+def _staleness(made: dict[str, Any]) -> str:
+    if made["time"] is None:
+        return "尚无 not yet"
+    if not made["stale_seconds"]:
+        return "最新 up to date"
+    return f"{_when(made['time'])}（滞后 behind {made['stale_seconds']:,.0f} s）"
 
 
 def description(console: Console, facts: dict[str, Any]) -> None:

@@ -140,8 +140,8 @@ class Catalogue:
         return list(self._tables.values())
 
     def unknown(self, paths: Iterable[str]) -> list[str]:
-        """Tables of a lake that stand in no line here."""
-        return [path for path in paths if path not in self._paths]
+        """Tables of a lake that stand in no line here; what is derived (`current`) has none."""
+        return [path for path in paths if path not in self._paths and not path.startswith("current/")]
 
     def met(self, path: str, version: int) -> None:
         """An unknown table stands in the lake up to `version`: so it is entered when the journal names it, or nobody

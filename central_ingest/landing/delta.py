@@ -110,6 +110,14 @@ class DeltaLake(Rewriting):
             rows = table.to_pyarrow_dataset()
             return rows.replace_schema(rows.schema.with_metadata(_known(table)))
 
+    def dataset_stated(self, path: str) -> tuple[ds.Dataset, dict[str, str]] | None:
+        """The rows as `dataset` gives them, and the table's properties at the same version."""
+        with self._faults(path):
+            if not recovery.versions(self.store, tablefiles.folder(path)):
+                return None
+            opened = self._open(path)
+            return opened.to_pyarrow_dataset(), dict(opened.metadata().configuration)
+
     def checkpoint(self, path: str) -> int | None:
         """Make a checkpoint of the table as it stands, and return its version; None where it has one, or lost commits
         meanwhile. Every transaction is proven to be in it before anything relies on it (Permanent GC-6050).

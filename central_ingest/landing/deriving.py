@@ -53,7 +53,7 @@ def advance(window: pa.Table, standing: Standing) -> pa.Table | None:
     gives it; None where only the history can tell."""
     names = unchanged_in(window)
     if not names:
-        return derive(window, True, rule.Floor(), ())
+        return _last_images(window)
     with opened(threads=1) as engine:
         engine.register("w", window.select(["_gc_op", "_gc_key", "_gc_old_key", *_VERSION, "_gc_unchanged"]))
         if engine.sql(_ORPHANS).fetchall():
@@ -63,6 +63,19 @@ def advance(window: pa.Table, standing: Standing) -> pa.Table | None:
         before = _as_read(standing(keys, folded), window.schema)
         rows = _derived(engine, pa.concat_tables([before, window]), True, rule.Floor(), names, None)
     return rows.filter(pc.is_in(rows.column("_gc_key"), value_set=distinct(window.column("_gc_key"))))
+
+
+def _last_images(window: pa.Table) -> pa.Table:
+    """The rule where every change carries its whole row and all count: the last of each key, unless it is a delete."""
+    numbered = window.select(["_gc_key", *_VERSION])
+    numbered = numbered.append_column("at", pa.array(range(window.num_rows), pa.int64()))
+    ordered = numbered.sort_by([(name, "ascending") for name in _VERSION])
+    last = ordered.group_by("_gc_key", use_threads=False).aggregate([("at", "last")]).column("at_last")
+    rows = window.take(last.combine_chunks().sort())
+    rows = rows.filter(pc.not_equal(rows.column("_gc_op"), "d"))
+    ends = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows + 1)
+    known = pa.ListArray.from_arrays(ends, pa.array([], pa.string())).cast(_TYPES[rule.UNKNOWN])
+    return rows.append_column(rule.UNKNOWN, known).select(schema_of(window.schema).names)
 
 
 def unchanged_in(changes: pa.Table) -> set[str]:

@@ -78,12 +78,19 @@ class History:
     @classmethod
     def at_present(cls, lake: Tables, path: str) -> History | None:
         """None where nothing has landed."""
+        found = cls.as_seen(lake, path)
+        if found is not None:
+            lake.make_durable(path, found.version)
+        return found
+
+    @classmethod
+    def as_seen(cls, lake: Tables, path: str) -> History | None:
+        """What can be seen, durable or not."""
         files = lake.files(path)
         version, schema = lake.version(path), lake.schema(path)
         if schema is None or not files:
             return None
-        lake.make_durable(path, version)
-        return cls(lake, path, tuple(sorted(files, key=_first)), version, schema)
+        return cls(lake, path, tuple(sorted(files, key=_ends)), version, schema)
 
     @property
     def last(self) -> Place:
@@ -114,11 +121,9 @@ class History:
         for file in self.newer(after):
             if _ends(file)[0] > upto:
                 continue
+            whole = _is_inside(file, after, upto)
             for piece in self.lake.read_file(self.path, file, wanted):
-                inside = _not(_later(piece, upto))
-                if after is not None:
-                    inside = pc.and_(inside, _later(piece, after))
-                rows = piece.filter(inside)
+                rows = piece if whole else _inside(piece, after, upto)
                 if rows.num_rows:
                     yield as_shown(rows, self.landed) if columns is None else rows.select(list(columns))
 
@@ -166,10 +171,6 @@ def _ends(file: LiveFile) -> tuple[Place, Place]:
     )
 
 
-def _first(file: LiveFile) -> tuple[Place, Place]:
-    return _ends(file)
-
-
 def _may_hold_later(file: LiveFile, than: Place) -> bool:
     (least, _), (most, seq) = _ends(file)
     return most > than[0] or (most == than[0] and (least < most or seq > than[1]))
@@ -181,5 +182,12 @@ def _later(rows: pa.Table, than: Place) -> pa.ChunkedArray:
     return pc.or_(pc.greater(epoch, than[0]), same)
 
 
-def _not(mask: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.invert(mask)
+def _is_inside(file: LiveFile, after: Place | None, upto: Place) -> bool:
+    """Whether its statistics say so of all its rows."""
+    (least, first), (most, last) = _ends(file)
+    return least == most and (after is None or (least, first) > after) and (most, last) <= upto
+
+
+def _inside(rows: pa.Table, after: Place | None, upto: Place) -> pa.Table:
+    inside = pc.invert(_later(rows, upto))
+    return rows.filter(inside if after is None else pc.and_(inside, _later(rows, after)))

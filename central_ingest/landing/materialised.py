@@ -26,17 +26,19 @@ from .tablestate import LiveFile
 
 PART, LIVE, STEP = "_gc_part", "_gc_live", "_gc_step"
 TAIL = "tail"
-BUCKET_BYTES = 48 << 20
+BUCKET_BYTES = 24 << 20
 """Of rows in memory: what a merge holds of a table at a time, about. A bucket that grows to twice that is halved."""
 _TAIL_FILES_MAX = 32
 _CONDENSED_FILES_MIN = 8
 
-VIEW = """WITH tail AS (
-  SELECT *, row_number() OVER (PARTITION BY _gc_key ORDER BY _gc_step DESC) AS _gc_age
-  FROM {table} WHERE _gc_part = 'tail')
-SELECT {columns} FROM {table} WHERE _gc_part <> 'tail' AND _gc_key NOT IN (SELECT _gc_key FROM tail)
+VIEW = """WITH last AS (
+  SELECT _gc_key, max(_gc_step) AS _gc_step FROM {table} WHERE _gc_part = 'tail' GROUP BY _gc_key)
+SELECT {columns} FROM {table} AS t
+WHERE _gc_part <> 'tail' AND NOT EXISTS (SELECT 1 FROM last WHERE last._gc_key = t._gc_key)
 UNION ALL
-SELECT {columns} FROM tail WHERE _gc_age = 1 AND _gc_live"""
+SELECT {columns} FROM {table} AS t
+WHERE _gc_part = 'tail' AND _gc_live
+  AND EXISTS (SELECT 1 FROM last WHERE last._gc_key = t._gc_key AND last._gc_step = t._gc_step)"""
 """What stands, for any SQL engine that reads the Delta table."""
 
 
@@ -117,6 +119,7 @@ class Materialised:
                     assert tail is not None
                     files = self._base.get(shown[buckets[number]], [])
                     yield from self._split(self._merged(files, tail, schema), buckets[number])
+                    pa.default_memory_pool().release_unused()
 
             self._commit(removed, parts(), statement)
 

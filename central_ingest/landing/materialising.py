@@ -42,7 +42,7 @@ class Limits:
 
     window_bytes: int = 64 << 20
     bucket_bytes: int = BUCKET_BYTES
-    merge_share: float = 0.2
+    merge_share: float = 0.5
     small_rows: int = 10_000
 
 
@@ -158,7 +158,7 @@ class _Work:
         live = advance(changed, self._table.standing)
         if live is None:
             return False
-        rows = _with_tombstones(live, changed)
+        rows = with_tombstones(live, changed)
         tail, base = self._table.tail_rows + rows.num_rows, self._table.base_rows
         if base <= self._limits.small_rows or tail >= self._limits.merge_share * base:
             self._table.merge(rows, statement)
@@ -194,7 +194,7 @@ class _Work:
         )
 
 
-def _with_tombstones(live: pa.Table, changed: pa.Table) -> pa.Table:
+def with_tombstones(live: pa.Table, changed: pa.Table) -> pa.Table:
     """The rows that live, and of each other key that changed that it is gone."""
     keys = distinct(changed.column("_gc_key"))
     dead = keys.filter(pc.invert(pc.is_in(keys, value_set=distinct(live.column("_gc_key")))))

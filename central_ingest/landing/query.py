@@ -26,12 +26,14 @@ from . import evolution
 from .columns import exact_name
 from .engine import opened
 from .merging import merged, standing
+from .overlay import Overlay
 
 CHANGES = "changes"
 CURRENT = "current"
 
 OpenDataset = Callable[[str], "ds.Dataset | None"]
 """Lake path → its rows at one version, columns named as stored; None where nothing has landed yet."""
+OpenOverlay = Callable[["CatalogueTable"], "Overlay | None"]
 
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series"})
 # Others reach files, other connections or, as arrow_scan does, any address in memory.
@@ -84,8 +86,10 @@ class QueryEngine:
         open_dataset: OpenDataset,
         *,
         memory_bytes_max: int | None = None,
+        overlay: OpenOverlay | None = None,
     ) -> None:
-        """`memory_bytes_max` bounds what one query holds (None: the engine's own bound, 80 % of the machine).
+        """`memory_bytes_max` bounds what one query holds (None: the engine's own bound, 80 % of the machine);
+        `overlay` gives what may be asked for `current` instead of `changes`, where there is any.
 
         Raises ValueError when two tables have the same printed name.
         """
@@ -93,6 +97,7 @@ class QueryEngine:
         if len(self._tables) != len(catalogue):
             raise ValueError("printed names must differ, regardless of case")
         self._open = open_dataset
+        self._overlay = overlay
         self._memory_bytes_max = memory_bytes_max
 
     def query(self, sql: str) -> pa.Table:
@@ -114,7 +119,7 @@ class QueryEngine:
         with opened(memory_bytes_max=self._memory_bytes_max) as engine:
             dataset = self._dataset(table)
             engine.register("_gc_data", dataset)
-            sql, columns = _current_sql(engine, "_gc_data", dataset, table, as_of)
+            sql, columns = self._rule(engine, "_gc_data", dataset, table, as_of)
             rows = engine.sql(sql).to_arrow_table()
         kinds = [columns.get(name) or _kind(dataset.schema, name) for name in rows.column_names]
         typed = rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
@@ -136,8 +141,25 @@ class QueryEngine:
             for kind in kinds:
                 body = f"FROM {relation}"
                 if kind == CURRENT:
-                    body, _ = _current_sql(engine, relation, dataset, table)
+                    body, _ = self._rule(engine, relation, dataset, table)
                 engine.execute(f"CREATE VIEW {sql_name(kind, table.printed_name)} AS {body}").fetchall()
+
+    def _rule(
+        self,
+        engine: Any,
+        relation: str,
+        dataset: ds.Dataset,
+        table: CatalogueTable,
+        as_of: Version | None = None,
+    ) -> tuple[str, dict[str, pa.DataType]]:
+        """The query of a table's `current`, and the types of the source's columns: from what is materialised and what
+        changed since, where that can be."""
+        found = self._overlay(table) if self._overlay and as_of is None else None
+        if found is None:
+            return _current_sql(engine, relation, dataset, table, as_of)
+        engine.register(f"{relation}_made", found.made)
+        engine.register(f"{relation}_new", found.changed)
+        return found.sql(f"{relation}_made", f"{relation}_new"), found.kinds
 
     def _dataset(self, table: CatalogueTable) -> ds.Dataset:
         dataset = self._open(table.path)

@@ -51,6 +51,7 @@ def recomputed(
                     rows = pa.concat_tables([rows, moved.filter(others)])
                 found = within(derive(rows, keyed, above, names), bucket)
                 yield from gathered.add(bucket, found)
+                pa.default_memory_pool().release_unused()
     yield from gathered.rest()
 
 

@@ -22,6 +22,7 @@ from .commands import CommandBook
 from .damage import DamageBook
 from .engine import empty_engine, open_engine
 from .holes import HoleBook
+from .materialised import MaterialisedBook
 from .quarantine import QuarantineBook
 from .records import AgentRecord, GrantRecord, InventoryLine, Parked, StreamRecord, TableRecord
 from .upsert import upsert
@@ -43,6 +44,7 @@ class Ledger:
         self.commands = CommandBook(engine)
         self.damage = DamageBook(engine)
         self.holes = HoleBook(engine)
+        self.materialised = MaterialisedBook(engine)
         self.quarantine = QuarantineBook(engine)
 
     @classmethod

@@ -259,3 +259,19 @@ damage = Table(
     Column("found", BigInteger, nullable=False),
 )
 """Files that are not what was written, as `damage.Damage` says. `facts` is a JSON object."""
+
+materialised = Table(
+    "materialised",
+    metadata,
+    Column("path", Words, primary_key=True),
+    Column("landed", BigInteger),
+    Column("time", BigInteger),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("base_rows", BigInteger, nullable=False),
+    Column("tail_rows", BigInteger, nullable=False),
+    Column("asked", BigInteger),
+)
+"""How far the `current` of a table (`path` is that of its `changes`) is materialised, as its own statement says too:
+all of the envelopes up to (epoch, seq), and all that had landed by `time`. `landed`: what the catalogue said of the
+table then; another value there means news. `asked`: when somebody wanted it rebuilt."""

@@ -23,6 +23,7 @@ from central_ingest.ledger.ledger import (
     StreamRecord,
     TableRecord,
 )
+from central_ingest.ledger.materialised import News, Standing
 from central_ingest.ledger.quarantine import Gap
 from protocol.delivery import Head
 from protocol.errors import Permanent
@@ -320,3 +321,29 @@ def test_damage_stands_until_it_is_taken_back(ledger: Ledger) -> None:
     assert book.cursor() == (7, "files/名")
     book.remove(one.name)
     assert book.all() == []
+
+
+def test_a_table_has_news_until_what_is_materialised_of_it_is_noted(ledger: Ledger) -> None:
+    table = TableRecord(PATH, STREAM, TableName(None, None, "x"), ("id",), b"", 3, None, 0)
+    ledger.save_table(table)
+    assert ledger.materialised.news() == []
+    ledger.save_table(replace(table, landed=10))
+    assert ledger.materialised.news() == [News(PATH, True, 10, None, False)]
+    made = Standing(PATH, 10, 11, 1, 7, 5, 2)
+    ledger.materialised.note(made)
+    assert (ledger.materialised.news(), ledger.materialised.all()) == ([], {PATH: made})
+    ledger.save_table(replace(table, landed=20, key=()))
+    assert ledger.materialised.news() == [News(PATH, False, 20, 11, False)]
+    ledger.materialised.note(replace(made, landed=20))
+    ledger.materialised.ask([PATH], 30)
+    assert ledger.materialised.news() == [News(PATH, False, 20, 11, True)]
+    ledger.materialised.note(replace(made, landed=20), rebuilt=29)
+    assert [one.rebuild for one in ledger.materialised.news()] == [True]
+    ledger.materialised.note(replace(made, landed=20), rebuilt=30)
+    assert ledger.materialised.news() == []
+
+
+def test_a_rebuild_can_be_asked_for_before_anything_was_materialised(ledger: Ledger) -> None:
+    ledger.save_table(TableRecord(PATH, STREAM, TableName(None, None, "x"), ("id",), b"", 3, 10, 0))
+    ledger.materialised.ask([PATH, "changes/h1/his/y-1"], 30)
+    assert ledger.materialised.news() == [News(PATH, True, 10, None, True)]

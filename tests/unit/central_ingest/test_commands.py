@@ -21,6 +21,7 @@ from central_ingest.landing.lake import Txn
 from central_ingest.landing.rows import batch_rows, mark_row, stamp_landed
 from central_ingest.ledger.commands import new_command
 from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Ledger, TableRecord
+from central_ingest.ledger.materialised import Standing
 from central_ingest.ledger.quarantine import Gap
 from protocol.batch import decode_batch, encode_batch
 from protocol.change import KEY
@@ -492,3 +493,33 @@ def test_fsck_tells_and_repairs(landed: Shell) -> None:
     assert (found["code"], found["damage"]) == ("GC-6096", True)
     assert landed.on("fsck", "--repair") == 0
     assert landed.on("fsck", "--json") == 0
+
+
+def test_how_fresh_current_is_and_a_rebuild_that_waits_for_the_daemon(landed: Shell) -> None:
+    assert landed.on("current", "list", "--json") == 0
+    facts = {one["path"]: one for one in json.loads(landed.out)}
+    path = f"current/h1/his/{VISITS.table.directory()}"
+    assert facts[path]["time"] is None
+    ledger = landed.ledger()
+    (record,) = [one for one in ledger.lake_tables() if one.table == VISITS.table]
+    now = time.time_ns() // 1000
+    ledger.materialised.note(Standing(record.path, record.landed, now - 5_000_000, 1, 1, 2, 0))
+    ledger.close()
+    assert landed.on("tables") == 0
+    assert "最新 up to date" in landed.out
+    assert landed.on("current", "rebuild", "h1/his") == 0
+    assert "at its next start" in landed.out
+    ledger = landed.ledger()
+    assert (record.path, True) in [(one.path, one.rebuild) for one in ledger.materialised.news()]
+    ledger.save_table(replace(record, landed=now))
+    ledger.close()
+    assert landed.on("tables", "--json") == 0
+    (made,) = [one["current"] for one in json.loads(landed.out) if one["path"] == record.path]
+    assert made["stale_seconds"] >= 5
+    assert landed.on("current", "list") == 0
+    assert "滞后 behind" in landed.out
+
+
+def test_a_rebuild_of_nothing_is_refused(landed: Shell) -> None:
+    assert landed.on("current", "rebuild", "h2/his") == 78
+    assert "GC-6061" in landed.err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from central_ingest.landing.lake import Txn
 from central_ingest.landing.localstore import LocalStore
 from central_ingest.landing.materialised import PART, TAIL, VIEW
 from central_ingest.landing.materialising import Limits, Made, Materialising, path_of
+from central_ingest.landing.overlay import overlay
+from central_ingest.landing.query import CatalogueTable, QueryEngine
 from central_ingest.landing.replay import replay
 from central_ingest.landing.statement import PROPERTY, Statement
 from protocol.errors import Transient
+from protocol.names import TableName
 
 from .changes_tables import SOURCE, Line, change, mark, table
 from .foreign import by_kernel
@@ -89,6 +94,13 @@ class Ground:
     def replayed(self) -> list[Line]:
         """What should stand at the version that is stated."""
         return _sorted(replay(self.lake.read(PATH), self.keyed, self.said.upto))
+
+    def asked(self) -> list[Line]:
+        """What stands to whoever asks through us: exact at every moment."""
+        entry = CatalogueTable("h1", "his", TableName(None, None, "t"), PATH, ("id",) * self.keyed, "t")
+        lake = DeltaLake(self.root)
+        overlaid = partial(overlay, lake, PATH, self.keyed)
+        return self._lines(QueryEngine([entry], lake.dataset, overlay=lambda _: overlaid()).current(entry))
 
     def seen(self) -> dict[str, list[Line]]:
         """What stands to others: by deltalake and polars, and by delta-kernel and SQL."""
@@ -160,6 +172,7 @@ def _groups(draw: st.DataObject, envelopes: Sequence[tuple[int, int]]) -> Iterat
 
 
 def _agrees(ground: Ground) -> None:
+    assert ground.asked() == _sorted(replay(ground.lake.read(PATH), ground.keyed))
     expected = ground.replayed()
     for reader, found in ground.seen().items():
         assert found == expected, reader
@@ -362,6 +375,17 @@ def test_a_store_that_fails_leaves_the_last_good_version(ground: Ground) -> None
     _agrees(ground)
 
 
+def test_queries_use_what_is_materialised_and_what_changed_since(ground: Ground) -> None:
+    _filled(ground)
+    ground.land([change(1, 4, i, "u" if i else "d", _key(i), id=-i, unchanged=["姓名"]) for i in range(9)])
+    found = overlay(ground.lake, PATH, keyed=True)
+    assert found is not None
+    assert (found.changed.num_rows, found.made.count_rows()) == (9, 2_000)
+    assert ground.asked() == _sorted(replay(ground.lake.read(PATH), True))
+    ground.land([mark(1, 5, "truncate")])
+    assert overlay(ground.lake, PATH, keyed=True) is None
+
+
 def test_nothing_new_commits_nothing_and_a_rebuild_makes_it_anew(ground: Ground) -> None:
     _filled(ground, 100)
     version = ground.lake.version(path_of(PATH))
@@ -375,3 +399,28 @@ def test_nothing_new_commits_nothing_and_a_rebuild_makes_it_anew(ground: Ground)
 def test_no_rows_stay_in_scratch(ground: Ground) -> None:
     _filled(ground)
     assert not any((ground.root.parent / "scratch").iterdir())
+
+
+DOCS = Path(__file__).parents[4] / "docs"
+
+
+@pytest.mark.parametrize("page", ["operating.md", "zh/operating.md"])
+def test_what_the_page_says_about_reading_is_what_reads(ground: Ground, page: str) -> None:
+    _filled(ground, 200)
+    ground.land([change(1, 4, 0, "u", _key(1), id=-1), change(1, 4, 1, "d", _key(2))])
+    assert ground.step().tail_rows == 2
+    blocks = re.findall(r"^```(sql|python)\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.M | re.S)
+    (view,) = [text for kind, text in blocks if kind == "sql" and "_gc_step" in text]
+    assert view.strip() == VIEW.format(table="made", columns="*")
+    found: list[Any] = []
+    for kind, text in blocks:
+        if kind == "python" and "/lake/current/" in text:
+            said = re.sub(r'"/var/lib/[^"]*"', repr(str(ground.place)), text)
+            names: dict[str, Any] = {"view": view}
+            exec(said, names)
+            found.append(names)
+    duck, polars, stated = found
+    expected = sorted(row["id"] for row in ground.replayed())
+    assert sorted(row[0] for row in duck["visits"].select("id").fetchall()) == expected
+    assert sorted(polars["visits"].select("id").collect()["id"].to_list()) == expected
+    assert (stated["said"]["epoch"], stated["said"]["seq"]) == (1, 4)
