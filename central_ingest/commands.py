@@ -22,7 +22,17 @@ from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
 from protocol.names import Stream, check_site
 
-from . import brokerconfig, cataloguing, commanding, currency, fsck, journaling, quarantining, screens
+from . import (
+    brokerconfig,
+    cataloguing,
+    commanding,
+    currency,
+    fsck,
+    journaling,
+    quarantining,
+    rebuild,
+    screens,
+)
 from . import config as configuration
 from .config import DEFAULT_PATH, SAMPLE
 from .enrolment import secret_hash
@@ -48,6 +58,7 @@ commanding.register(app)
 currency.register(app)
 quarantining.register(app)
 app.command()(fsck.fsck)
+app.command()(rebuild.rebuild)
 journaling.register(app)
 cataloguing.register(app)
 

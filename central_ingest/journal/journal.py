@@ -49,8 +49,9 @@ class Damage:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Sequences `first` to `last` of an epoch, each chained to the one before: `before` is the chain hash before the
-    first, `hash` and `resume` are those of the head at the last. `offset` and `received` are those of the last record,
-    `envelope_bytes` the sum of all; `public` is the key of the last rotation in it, empty where there is none."""
+    first, `hash` and `resume` are those of the head at the last. `begin` is the offset of the first record, `offset`
+    and `received` are those of the last, `envelope_bytes` the sum of all; `public` is the key of the last rotation in
+    it, empty where there is none."""
 
     stream: Stream
     epoch: int
@@ -59,6 +60,7 @@ class Run:
     before: bytes
     hash: bytes
     resume: bytes
+    begin: int
     offset: int
     received: int
     envelope_bytes: int

@@ -36,7 +36,9 @@ class Runs:
         if run is None or not _follows(run, header):
             if run is not None:
                 self._done.append(run)
-            run = Run(header.stream, header.epoch, header.seq, 0, header.previous, b"", b"", 0, 0, 0)
+            run = Run(
+                header.stream, header.epoch, header.seq, 0, header.previous, b"", b"", entry.offset, 0, 0, 0
+            )
         self._open[header.stream] = replace(
             run,
             last=header.last_seq,
@@ -47,6 +49,22 @@ class Runs:
             envelope_bytes=run.envelope_bytes + size,
             public=public or run.public,
         )
+
+    def join(self, run: Run) -> None:
+        """All of `run`, behind what was taken so far."""
+        known = self._open.get(run.stream)
+        if known is not None and (known.epoch, known.last + 1, known.chain) == (
+            run.epoch,
+            run.first,
+            run.before,
+        ):
+            size = known.envelope_bytes + run.envelope_bytes
+            begun = replace(run, first=known.first, before=known.before, begin=known.begin)
+            self._open[run.stream] = replace(begun, envelope_bytes=size, public=run.public or known.public)
+            return
+        if known is not None:
+            self._done.append(known)
+        self._open[run.stream] = run
 
     def all(self) -> tuple[Run, ...]:
         """In the order in which they end."""
