@@ -1,6 +1,6 @@
 """`python -m bench [NAME …]`: run benches, print their tables as markdown, and write them into a page where asked.
 
-Without names all of them run, in about 35 minutes. A bench whose server or generator is missing is left out by
+Without names all of them run, in about 50 minutes. A bench whose server or generator is missing is left out by
 name, as is a rival that cannot be installed: nothing is invented.
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import duty, landed, latency, report, rest, rivals, sql
+from . import current, duty, landed, latency, report, rest, rivals, sql
 from .databases import KINDS, Missing
 from .pg import fresh, log, snapshot
 from .pg import report as pg_report
 
 ROWS, DUTY_ROWS = 1_000_000, 200_000
+CURRENT_ROWS = 5_000_000
 VISITS, CHANGES = 2_000_000, 1_000_000
 """Of a PostgreSQL by its log: rows of the snapshot, changes of each kind; the whole run ends within 35 minutes."""
 
@@ -26,7 +27,7 @@ VISITS, CHANGES = 2_000_000, 1_000_000
 @dataclass(frozen=True)
 class Size:
     """How much is done. `seconds` is how long latency and rest are watched; `visits` and `changes` are those of a
-    PostgreSQL by its log."""
+    PostgreSQL by its log; `current_rows` those of the table whose `current` is kept fresh."""
 
     rows: int
     rounds: int
@@ -34,12 +35,13 @@ class Size:
     duty_rows: int
     visits: int
     changes: int
+    current_rows: int
     duty_shares: tuple[float, ...] = (0.1, 0.3)
     databases: tuple[str, ...] = tuple(KINDS)
     rivals: bool = True
 
 
-QUICK = Size(2_000, 1, 1.0, 2_000, 2_000, 2_000, (0.5,), ("sqlite",), rivals=False)
+QUICK = Size(2_000, 1, 1.0, 2_000, 2_000, 2_000, 2_000, (0.5,), ("sqlite",), rivals=False)
 """Whether the benches still run at all; their figures mean nothing."""
 
 
@@ -83,9 +85,15 @@ def _pg_fresh(size: Size) -> str:
     return pg_report.fresh(fresh.run(size.seconds / 2))
 
 
+def _current(size: Size) -> str:
+    changes = current.RATE * current.SECONDS
+    return current.report(current.run(size.current_rows, min(changes, size.current_rows // 8)))
+
+
 GROUPS: dict[str, dict[str, Callable[[Size], str]]] = {
     "": {"landed": _landed, "latency": _latency, "sql": _sql, "rest": _rest, "duty": _duty},
     " of PostgreSQL by its log": {"pg-snapshot": _pg_snapshot, "pg-log": _pg_log, "pg-fresh": _pg_fresh},
+    " of a materialised current": {"current": _current},
 }
 """Benches by what the marker lines of their figures say."""
 BENCHES = {name: bench for group in GROUPS.values() for name, bench in group.items()}
@@ -136,6 +144,7 @@ def main() -> int:
         DUTY_ROWS,
         said.rows or VISITS,
         said.rows or CHANGES,
+        said.rows or CURRENT_ROWS,
     )
     size = QUICK if said.quick else Size(*rows, databases=chosen)
     for of, group in GROUPS.items():

@@ -3,8 +3,8 @@
 A table of so many visits, and a minute of random changes at a time: most update, some create, some delete. Each
 contestant is a process of its own that reads the new changes from the same `changes` table, as the daemon's lander
 left them (a commit a second), and brings its `current` up to date. Ours goes on until it has merged its tail once, so
-that the mean holds what the merge costs. Afterwards both answers are compared, and the reading of the exact and of the
-materialised `current` is timed.
+that the mean holds what the merge costs. Then both answers are compared, and a question over all rows is timed: by the
+rule over `changes` alone, exactly as queries are answered, and from the materialised table as others read it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from central_ingest.landing.delta import DeltaLake
 from protocol.change import LAKE_SYSTEM
 
 from . import visits
-from .processes import Usage, usage_of
+from .markdown import header, judged, row
+from .processes import MIB, Usage, usage_of
 
 PATH = "changes/h1/his/outpatient-visit-0a1b2c3d"
 RATE, SECONDS = 1_000, 60
@@ -65,6 +66,11 @@ class Contest:
     @property
     def merge_mean(self) -> float:
         return sum(self.merge) / len(self.merge)
+
+    @property
+    def share(self) -> float:
+        """Of MERGE's CPU that ours takes."""
+        return self.ours_mean / self.merge_mean
 
 
 class Hospital:
@@ -210,7 +216,7 @@ def run(rows: int, changes: int = RATE * SECONDS) -> Contest:
         hospital.minute(changes)
         with contestant("ours", root) as ours:
             ours.tell("step")  # so that what is read has a tail
-        for who in ("exact", "materialised"):
+        for who in ("changes", "exact", "materialised"):
             with contestant(who, root) as reader:
                 began = time.monotonic()
                 said = reader.tell("read")
@@ -225,3 +231,37 @@ def _same(root: Path) -> bool:
         with contestant(who, root) as one:
             answers.append(one.tell("digest")["digest"])
     return bool(answers[0] == answers[1])
+
+
+def report(found: Contest) -> str:
+    """The figures as markdown, with the goals."""
+    lines = [
+        f"### Keeping `current` of {found.rows:,} rows fresh: {found.changes:,} random changes a minute",
+        "",
+        *header("who", "CPU s a minute", "of which", "peak MB"),
+        row("ours", f"{found.ours_mean:.2f}", _parts(found), f"{found.ours_peak / MIB:.0f}"),
+        row("delta-rs MERGE", f"{found.merge_mean:.2f}", "", f"{found.merge_peak / MIB:.0f}"),
+        row(
+            "ours, made from its history",
+            f"{found.build.cpu_seconds:.1f} (once)",
+            "",
+            f"{found.build.peak_bytes / MIB:.0f}",
+        ),
+        "",
+        *header("one question over all rows", "seconds", "CPU s", "peak MB"),
+        *(
+            row(who, f"{seconds:.2f}", f"{cpu:.2f}", f"{peak / MIB:.0f}")
+            for who, (seconds, cpu, peak) in found.reading.items()
+        ),
+        "",
+        judged("the two answers are the same, row by row", found.same, "compared after the third minute"),
+        judged("a tenth of MERGE's CPU", found.share <= 0.1, f"{found.share:.3f}"),
+        judged("under 600 MB", found.ours_peak < 600e6, f"{found.ours_peak / 1e6:.0f} MB"),
+    ]
+    return "\n".join(lines)
+
+
+def _parts(found: Contest) -> str:
+    steps = f"{sum(found.ours) / max(1, len(found.ours)):.2f} in each of {len(found.ours)} minutes"
+    merging = ", ".join(f"{one:.2f}" for one in found.ours_merging)
+    return f"{steps}, {merging} in the one that merged" if merging else steps

@@ -1,7 +1,8 @@
 """The processes of `bench.current`: each reads orders from its standard input, and answers with a line of JSON.
 
-`ours` materialises as the daemon does; `merge` is what a user would write with deltalake alone; `exact` and
-`materialised` answer one question over the whole table, from `changes` and from what was materialised.
+`ours` materialises as the daemon does; `merge` is what a user would write with deltalake alone. The others answer one
+question over the whole table: from `changes` alone, exactly (what changed since over what is materialised), and from
+the materialised table.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from deltalake import DeltaTable, write_deltalake
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.materialised import VIEW
 from central_ingest.landing.materialising import Materialising, path_of
+from central_ingest.landing.overlay import overlay
 from central_ingest.landing.query import CatalogueTable, QueryEngine, sql_name
 from protocol.names import TableName
 
@@ -95,9 +98,12 @@ def _snapshot_end(changes: str) -> int:
     return int(pc.max(ends["_gc_seq"]).as_py())
 
 
-def exact(root: Path) -> dict[str, Callable[[], Answer]]:
+def exact(root: Path, laid_over: bool = True) -> dict[str, Callable[[], Answer]]:
     table = CatalogueTable("h1", "his", TableName(None, None, visits.TABLE), PATH, ("visit_id",), "visits")
-    engine = QueryEngine([table], DeltaLake(root / "lake").dataset)
+    lake = DeltaLake(root / "lake")
+    engine = QueryEngine(
+        [table], lake.dataset, overlay=(lambda _: overlay(lake, PATH, keyed=True)) if laid_over else None
+    )
 
     def read() -> Answer:
         return {"groups": engine.query(QUESTION.format(table=sql_name("current", "visits"))).num_rows}
@@ -127,7 +133,13 @@ def _digest(place: Path, relation: str) -> Answer:
 
 
 def main(who: str, root: Path) -> None:
-    kinds = {"ours": ours, "merge": merge, "exact": exact, "materialised": materialised}
+    kinds: dict[str, Callable[[Path], dict[str, Callable[[], Answer]]]] = {
+        "ours": ours,
+        "merge": merge,
+        "changes": partial(exact, laid_over=False),
+        "exact": exact,
+        "materialised": materialised,
+    }
     verbs = kinds[who](root)
     for line in sys.stdin:
         what = line.strip()

@@ -299,10 +299,9 @@ OF_THE_CENTRE: dict[str, Advice] = {
     "GC-6060": Advice(
         _L,
         "The `current` of {table} could not be materialised ({reason}); its last good version stays readable.",
-        "It is tried again in the next round. If it stays so: look at the disk or store, then "
-        "`central-ingest current rebuild`.",
+        "It is tried again in the next round. If it stays so, run `central-ingest fsck`.",
         "{table} 的 current 未能物化（{reason}），上一个完好版本仍可读取。",
-        "下一轮会自动重试；如持续出现，请检查磁盘或存储，再运行 `central-ingest current rebuild`。",
+        "下一轮会自动重试；如持续出现，请运行 `central-ingest fsck`。",
     ),
     "GC-6061": Advice(
         _L,

@@ -33,6 +33,12 @@ def path_of(changes: str) -> str:
     return CURRENT + changes.removeprefix(CHANGES)
 
 
+def changes_of(current: str) -> str:
+    """The other way round."""
+    assert current.startswith(CURRENT)
+    return CHANGES + current.removeprefix(CURRENT)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`window_bytes`: of changes in memory that one step takes; `bucket_bytes`: of rows that a merge or a recompute

@@ -17,6 +17,7 @@ from ..ledger.ledger import Ledger, TableRecord
 from ..ledger.quarantine import Gap, Position
 from . import recovery
 from .delta import DeltaLake
+from .materialising import changes_of
 from .soundness import Mend, TableFound
 
 ORDER_MICROS = 30 * 86_400 * 1_000_000
@@ -40,6 +41,8 @@ class Mending:
             return
         if mend is Mend.AGAIN and record is not None:
             self._ledger.save_low_water({record.stream: 0})
+        if mend is Mend.ANEW:
+            self._ledger.materialised.ask([changes_of(found.path)], self._now)
         self._cut(found, record, -1 if mend is Mend.ANEW else found.sound)
 
     def _cut(self, found: TableFound, record: TableRecord | None, last: int) -> None:

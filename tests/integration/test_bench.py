@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import latency, report, visits
+from bench import current, latency, report, visits
 from bench.databases import GENERATORS
 from bench.delta_log import DeltaLog
 from bench.landed import Run
@@ -141,3 +141,16 @@ def test_figures_replace_what_stands_between_the_marks(tmp_path: Path) -> None:
     page.write_text("no marks\n")
     with pytest.raises(ValueError, match="no lines"):
         report.write(page, "new")
+
+
+def test_a_materialised_current_is_compared_with_merge() -> None:
+    found = current.Contest(
+        1_000, 60, Usage(7, 2**29), [0.5, 0.5], [2.0], 3 * 2**27, [9.0, 11.0], 2**30, True
+    )
+    found.reading = {"exact": (0.5, 0.25, 2**28)}
+    text = current.report(found)
+    assert "| ours | 1.00 | 0.50 in each of 2 minutes, 2.00 in the one that merged | 384 |" in text
+    assert "| delta-rs MERGE | 10.00 |  | 1024 |" in text
+    assert "| exact | 0.50 | 0.25 | 256 |" in text
+    assert "- met: a tenth of MERGE's CPU (0.100)" in text
+    assert "- met: under 600 MB (403 MB)" in text

@@ -287,6 +287,9 @@ def test_a_materialised_current_is_made_anew(region: Region, tmp_path: Path) -> 
     rot(data)
     assert told(region) == [("GC-6096", Mend.ANEW)]
     region.repair()
+    ledger = Ledger.open(region.root / "ledger.sqlite")
+    assert [one.path for one in ledger.materialised.news() if one.rebuild] == [region.path]
+    ledger.close()
     assert (stands(), told(region)) == (before, [])
 
 
