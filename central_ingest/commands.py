@@ -8,8 +8,9 @@ import logging
 import secrets
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -17,6 +18,7 @@ import typer
 from rich.markup import escape
 
 from protocol import VERSION, topics
+from protocol.change import Version
 from protocol.enrolment import Token
 from protocol.errors import Fault, Permanent
 from protocol.keys import to_base64
@@ -41,6 +43,10 @@ from .keystore import KeyStore
 from .ledger.ledger import Ledger
 from .safekeeping import KeptLedger, Safe
 from .terminal import ConfigOption, JsonOption, console, errors, print_json, read_status, wall, who
+
+if TYPE_CHECKING:
+    from .landing.asof import AsOf
+    from .landing.query import CatalogueTable, OpenDataset
 
 __all__ = ["app", "console", "errors", "run"]
 
@@ -303,16 +309,26 @@ def query(
         Path | None, typer.Option("--output", help="写入 .arrow/.csv 文件 write to a file instead")
     ] = None,
     limit: Annotated[int, typer.Option(help="屏幕最多显示行数 rows shown at most")] = 100,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="任期/序号或时间 EPOCH/SEQ or a time: `current` as it was then")
+    ] = "",
+    source: Annotated[
+        str, typer.Option(help="--as-of 所指的 机构/数据源 SITE/SOURCE that --as-of is of")
+    ] = "",
 ) -> None:
     """以 SQL 查询数据湖（每次查询留有审计记录）Ask the lake in SQL; every query leaves an audit line."""
+    from .landing import asof
     from .landing.delta import DeltaLake
     from .landing.overlay import overlay
     from .landing.query import QueryEngine
     from .storing import lake_store
 
+    if bool(as_of) is not bool(source):
+        raise typer.BadParameter("--as-of and --source go together", param_hint="--as-of")
+    moment = asof.parse(as_of) if as_of else None
     loaded = configuration.load(config)
     ledger = Ledger.open(loaded.ledger_address)
-    ledger.add_audit(wall(), who(), sql)
+    ledger.add_audit(wall(), who(), f"{sql} (as of {as_of} of {source})" if as_of else sql)
     catalogue = [table for table, _, _ in cataloguing.catalogue(ledger)]
     incomplete = cataloguing.incomplete(ledger)
     ledger.close()
@@ -321,12 +337,28 @@ def query(
             tell(Permanent("GC-6023", table=table.printed_name))
     lake = DeltaLake(lake_store(loaded))
     engine = QueryEngine(catalogue, lake.dataset, overlay=lambda one: overlay(lake, one.path, bool(one.key)))
-    rows = engine.query(sql)
+    there = None if moment is None else _place(moment, source, catalogue, lake.dataset)
+    rows = engine.query(sql, there)
     if output is not None:
         _write(rows, output)
         console.print(f"{rows.num_rows:,} 行 rows → {output}", highlight=False)
         return
     screens.rows(console, rows, limit)
+
+
+def _place(
+    moment: Version | datetime, source: str, catalogue: list[CatalogueTable], dataset: OpenDataset
+) -> AsOf:
+    """Where in the stream of a source it is asked, which is told."""
+    from .landing import asof
+
+    site, _, slug = source.partition("/")
+    stream = Stream(site, slug)
+    if not isinstance(moment, Version):
+        mine = (one for one in catalogue if (one.site, one.source) == (site, slug))
+        moment = asof.last_received(filter(None, (dataset(one.path) for one in mine)), moment)
+    errors.print(f"截至 as of  {stream} {moment.epoch}/{moment.seq}", highlight=False)
+    return asof.AsOf(stream, moment)
 
 
 def _write(rows: pa.Table, path: Path) -> None:

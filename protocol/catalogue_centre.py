@@ -296,20 +296,6 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "对 {path} 的维护遇到无法处理的情况（{reason}）。",
         "入库继续，该表仍可读取，系统会自动重试；若持续出现请上报。",
     ),
-    "GC-6060": Advice(
-        _L,
-        "The `current` of {table} could not be materialised ({reason}); its last good version stays readable.",
-        "It is tried again in the next round. If it stays so, run `central-ingest fsck`.",
-        "{table} 的 current 未能物化（{reason}），上一个完好版本仍可读取。",
-        "下一轮会自动重试；如持续出现，请运行 `central-ingest fsck`。",
-    ),
-    "GC-6061": Advice(
-        _L,
-        "No table and no source is called {name}.",
-        "Use a name as `central-ingest tables` prints it, SITE/SOURCE, or ALL.",
-        "没有名为 {name} 的表或数据源。",
-        "请使用 `central-ingest tables` 所列的名称、机构/数据源，或 ALL。",
-    ),
     "GC-6070": Advice(
         _L,
         "The archive {path} does not read back as it was written; the journal keeps its segments.",

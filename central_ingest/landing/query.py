@@ -19,10 +19,11 @@ import pyarrow.dataset as ds
 
 from protocol.change import Version
 from protocol.errors import Permanent
-from protocol.names import TableName
+from protocol.names import Stream, TableName
 
 from . import current as rule
 from . import evolution
+from .asof import AsOf
 from .columns import exact_name
 from .engine import opened
 from .merging import merged, standing
@@ -100,13 +101,15 @@ class QueryEngine:
         self._overlay = overlay
         self._memory_bytes_max = memory_bytes_max
 
-    def query(self, sql: str) -> pa.Table:
-        """The rows of one SELECT. Columns have the lake's stored names; `current` adds `_gc_unknown`.
+    def query(self, sql: str, as_of: AsOf | None = None) -> pa.Table:
+        """The rows of one SELECT. Columns have the lake's stored names; `current` adds `_gc_unknown`. With `as_of` each
+        `current` is what it was there; `changes` is whole.
 
-        Raises Permanent GC-6007 when it is no SELECT, names what is not there, or fails.
+        Raises Permanent GC-6007 when it is no SELECT, names what is not there, or fails; GC-6063 when `as_of` is of
+        another source than a table.
         """
         with opened(memory_bytes_max=self._memory_bytes_max) as engine:
-            self._provide(engine, _references(engine, sql))
+            self._provide(engine, _references(engine, sql), as_of)
             engine.execute("SET lock_configuration = true").fetchall()
             return engine.sql(sql).to_arrow_table()
 
@@ -125,15 +128,18 @@ class QueryEngine:
         typed = rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
         return typed.rename_columns([exact_name(name) for name in typed.column_names])
 
-    def _provide(self, engine: Any, named: Iterable[tuple[str, str]]) -> None:
+    def _provide(self, engine: Any, named: Iterable[tuple[str, str]], as_of: AsOf | None) -> None:
         """Create the views that the query names, `changes` and `current` of a table over one version of it."""
         for schema in (CHANGES, CURRENT):
             engine.execute(f"CREATE SCHEMA {schema}").fetchall()
+        version = None if as_of is None else as_of.version
         wanted: dict[CatalogueTable, set[str]] = {}
         for kind, name in named:
             table = self._tables.get(name.casefold())
             if table is None or kind not in (CHANGES, CURRENT):
                 raise Permanent("GC-6007", reason=f"no table {sql_name(kind, name) if kind else name}")
+            if as_of is not None and kind == CURRENT and Stream(table.site, table.source) != as_of.stream:
+                raise Permanent("GC-6063", table=table.printed_name, stream=str(as_of.stream))
             wanted.setdefault(table, set()).add(kind)
         for i, (table, kinds) in enumerate(wanted.items()):
             relation, dataset = f"_gc_data_{i}", self._dataset(table)
@@ -141,7 +147,7 @@ class QueryEngine:
             for kind in kinds:
                 body = f"FROM {relation}"
                 if kind == CURRENT:
-                    body, _ = self._rule(engine, relation, dataset, table)
+                    body, _ = self._rule(engine, relation, dataset, table, version)
                 engine.execute(f"CREATE VIEW {sql_name(kind, table.printed_name)} AS {body}").fetchall()
 
     def _rule(
@@ -150,7 +156,7 @@ class QueryEngine:
         relation: str,
         dataset: ds.Dataset,
         table: CatalogueTable,
-        as_of: Version | None = None,
+        as_of: Version | None,
     ) -> tuple[str, dict[str, pa.DataType]]:
         """The query of a table's `current`, and the types of the source's columns: from what is materialised and what
         changed since, where that can be."""

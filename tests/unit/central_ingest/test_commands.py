@@ -523,3 +523,14 @@ def test_how_fresh_current_is_and_a_rebuild_that_waits_for_the_daemon(landed: Sh
 def test_a_rebuild_of_nothing_is_refused(landed: Shell) -> None:
     assert landed.on("current", "rebuild", "h2/his") == 78
     assert "GC-6061" in landed.err
+
+
+def test_a_query_as_of_a_place_says_which(landed: Shell) -> None:
+    sql = 'select count(*) as n from current."h1.his.db.visits"'
+    assert landed.on("query", sql, "--as-of", "1/1", "--source", "h1/his") == 0
+    assert (landed.err.strip(), "│ 0 │" in landed.out) == ("截至 as of  h1/his 1/1", True)
+    assert landed.on("query", sql, "--as-of", "1970-01-01T00:00:01+00:00", "--source", "h1/his") == 0
+    assert (landed.err.strip(), "│ 2 │" in landed.out) == ("截至 as of  h1/his 1/2", True)
+    assert landed.on("query", sql, "--as-of", "1/1") == 64
+    assert landed.on("query", sql, "--as-of", "noon", "--source", "h1/his") == 78
+    assert "GC-6062" in landed.err
