@@ -75,8 +75,8 @@ class DeltaLake(Rewriting):
 
     def tables(self) -> Mapping[str, int]:
         """As the seam says; lists directories and opens no table."""
-        with self._faults("."):
-            return dict(tablefiles.walk(self.store))
+        with self._faults("."), tablefiles.asking(self.store) as each:
+            return dict(tablefiles.walk(self.store, each))
 
     def read(self, path: str, columns: Sequence[str] | None = None) -> pa.Table:
         """As the seam says. Raises FileNotFoundError where there is no table."""

@@ -13,7 +13,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,6 +106,10 @@ class Holding(ABC):
             if cut:
                 self._cuts[path] = self._cuts.get(path, 0) + 1
             return Recovery(version, cut)
+
+    def recover_all(self, synced: Mapping[str, int]) -> Mapping[str, Recovery]:
+        with tablefiles.asking(self.store) as each:
+            return dict(zip(synced, each(self.recover, synced.keys(), synced.values()), strict=True))
 
     def _turn(self, path: str) -> threading.RLock:
         """Whose turn it is with a table: entered for as long as a commit takes, never while files are read."""

@@ -56,6 +56,11 @@ class Lake(Protocol):
         durable."""
         ...
 
+    def recover_all(self, synced: Mapping[str, int]) -> Mapping[str, Recovery]:
+        """`recover` for many tables, each with its synced version. What was done before a fault need not be done
+        again."""
+        ...
+
     def txn(self, path: str, app: str) -> int | None:
         """The version of the last transaction of `app` in the table, None where there is none."""
         ...

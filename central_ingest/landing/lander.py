@@ -114,9 +114,10 @@ class Lander:
         (what comes instead would pass for landed), nor above what a table no longer has. Tables that a lost ledger
         does not know are checked from their first commit on: the journal names them again."""
         self._ledger.save_low_water(self._low_water)
-        for landing in self._catalogue.all():
-            record = landing.record
-            found = self._lake.recover(record.path, record.synced_version)
+        landings = self._catalogue.all()
+        recovered = self._lake.recover_all({one.record.path: one.record.synced_version for one in landings})
+        for landing in landings:
+            record, found = landing.record, recovered[landing.record.path]
             if found.version < record.synced_version:
                 self._land_again(record.stream)
             for version in found.cut:

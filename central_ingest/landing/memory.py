@@ -60,6 +60,9 @@ class MemoryLake:
             self._commits.pop(path, None)
         return Recovery(len(commits) - 1, cut)
 
+    def recover_all(self, synced: Mapping[str, int]) -> Mapping[str, Recovery]:
+        return {path: self.recover(path, version) for path, version in synced.items()}
+
     def txn(self, path: str, app: str) -> int | None:
         for commit in reversed(self._present(path)):
             if app in commit.txns:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ _CREDENTIALS_HELD = timedelta(minutes=10)
 _RETRIES_MAX = 100  # time bounds them, not their number
 _PAUSE, _PAUSE_MAX = timedelta(seconds=0.1), timedelta(seconds=5)
 _AWAY_SECONDS = 1.0
+_STATUS = re.compile(r"non-2xx status code: ([0-9]{3}) ")
 
 
 class StoreAway(OSError):
@@ -54,6 +56,13 @@ class StoreRefuses(OSError):
 
     def __init__(self) -> None:
         super().__init__(errno.EACCES, "the object store refuses access")
+
+
+class StoreMissing(OSError):
+    """There is no such bucket."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ENXIO, "the bucket is not there")
 
 
 class StoreUnfit(OSError):
@@ -244,7 +253,12 @@ class ObjectStore:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
             raise StoreRefuses from None
-        except exceptions.BaseError:
+        except exceptions.BaseError as error:
+            match _status(error):
+                case 401 | 403:
+                    raise StoreRefuses from None
+                case 404:
+                    raise StoreMissing from None
             self._away_until = self._now() + _AWAY_SECONDS
             raise StoreAway from None
 
@@ -263,6 +277,12 @@ class ObjectStore:
             "token": given.session_token or None,
             "expires_at": datetime.now(UTC) + _CREDENTIALS_HELD,
         }
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status of an answer to a listing, which has no exception of its own. Only the text tells it."""
+    found = _STATUS.search(str(error))
+    return int(found[1]) if found else None
 
 
 def _last(path: str) -> str:

@@ -67,6 +67,8 @@ def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int
     synced and read back. Raises OSError when the store refuses to say.
     """
     present = versions(store, table)
+    if store.lasting and (present[-1] if present else -1) == synced_version:
+        return synced_version, ()  # no power cut reaches there
     sound = checkpoints.sound(store, table)
     base = max(min(synced_version, present[-1]), *sound, -1) if present else -1
     if present and base + 1 < present[0] and (found := unsealed(store, table, present[0] - 1)) is not None:

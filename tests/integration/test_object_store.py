@@ -6,9 +6,11 @@ import datetime as dt
 import hashlib
 import logging
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars
 import pyarrow as pa
 import pytest
 
@@ -18,8 +20,11 @@ from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.multiparts import Api, give_up_old
 from central_ingest.landing.objects import Objects
 from central_ingest.landing.objectstore import ObjectStore, StoreAway, StoreRefuses, StoreUnfit
+from central_ingest.landing.query import CatalogueTable, QueryEngine
+from central_ingest.landing.upkeep import Upkeep
 from protocol.batch import PieceHeader
 from protocol.errors import Permanent, Transient
+from protocol.names import TableName
 from tests.objectstores import ACCESS_KEY, SECRET_KEY, Fault, ObjectServer, shared_server
 
 APP = "h1/his/1"
@@ -188,7 +193,7 @@ def test_a_store_that_overwrites_where_it_should_create_gets_no_commit(
 def test_a_bucket_that_is_not_there_is_no_empty_lake(server: ObjectServer) -> None:
     lake = DeltaLake(server.store(bucket="nobody-made-this", retry_seconds=0.1))
     for ask in (lake.tables, lambda: lake.schema(PATH), lambda: append(lake, 1)):
-        with pytest.raises(Transient, match="GC-6005"):
+        with pytest.raises(Transient, match="StoreMissing"):
             ask()
 
 
@@ -234,8 +239,61 @@ def test_credentials_are_asked_again_and_may_be_missing_for_a_while(
     given.append(Credentials(ACCESS_KEY, SECRET_KEY))
     store.put("a", b"1")
     server.order(Fault("403", "GET"))
-    with pytest.raises(StoreRefuses):
-        store.get("a")
+    for asked in (lambda: store.get("a"), lambda: store.list("")):
+        with pytest.raises(StoreRefuses):
+            asked()
+
+
+def test_upkeep_queries_and_a_reader_that_is_not_ours_find_the_same(
+    server: ObjectServer, bucket: str
+) -> None:
+    lake = DeltaLake(server.store(bucket=bucket))
+    wanted = list(range(14))
+    for number in wanted:
+        append(lake, number)
+    later = time.time() + 3_600
+    upkeep = Upkeep(lake, reader_hours=0.1, checkpoint_commits=5, wall=lambda: later)
+    upkeep.visit(PATH)
+    append(lake, 14)
+    upkeep.sweep(PATH)
+    wanted.append(14)
+    assert len(lake.files(PATH)) < 5
+    assert len(server.store(bucket=bucket).list(f"{PATH}/_gc_date=2026-11-01")) < 5
+    again = DeltaLake(server.store(bucket=bucket))
+    assert again.recover(PATH, -1).cut == ()
+    assert (ids(again), again.txn(PATH, APP)) == (wanted, 14)
+    table = TableName("db", None, "visit")
+    engine = QueryEngine([CatalogueTable("h1", "his", table, PATH, ("id",), "h1.his.visit")], again.dataset)
+    found = engine.query('SELECT id FROM changes."h1.his.visit" ORDER BY id')
+    assert found["id"].to_pylist() == wanted
+    options = {
+        "aws_endpoint_url": server.url,
+        "aws_region": "us-east-1",
+        "aws_access_key_id": ACCESS_KEY,
+        "aws_secret_access_key": SECRET_KEY,
+        "aws_allow_http": "true",
+    }
+    read = polars.read_delta(f"s3://{bucket}/lake/{PATH}", storage_options=options)
+    assert sorted(read["id"].to_list()) == wanted
+
+
+def test_a_start_asks_once_for_each_table_that_is_as_the_ledger_says(
+    server: ObjectServer, bucket: str
+) -> None:
+    first = DeltaLake(server.store(bucket=bucket))
+    for path in (PATH, OTHER):
+        for number in range(3):
+            append(first, number, path)
+    lake = DeltaLake(server.store(bucket=bucket))
+    server.asked()
+    assert lake.recover_all({PATH: 2, OTHER: 1}) == {PATH: Recovery(2, ()), OTHER: Recovery(2, ())}
+    assert sum("visits" in one for one in server.asked()) == 1
+    assert lake.tables() == {PATH: 2, OTHER: 2}
+    folders = 4  # the root, changes, site, source
+    assert len(server.asked()) == folders + 2 * 2
+    server.order(Fault("403", "GET", "drugs"))
+    with pytest.raises(Transient, match="StoreRefuses"):
+        lake.recover_all({PATH: 2, OTHER: 2})
 
 
 CONTENT = bytes(range(256)) * 80_000
