@@ -74,6 +74,9 @@ class Chosen:
     def recover(self, path: str, synced_version: int) -> Recovery:
         return self._staged.recover(path, synced_version)
 
+    def recover_all(self, synced: Mapping[str, int]) -> Mapping[str, Recovery]:
+        return self._staged.recover_all(synced)
+
     def txn(self, path: str, app: str) -> int | None:
         is_chosen = self._paths is None or path in self._paths
         return self._staged.txn(path, app) if is_chosen else SEQ_MAX
