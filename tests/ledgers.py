@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
+
+from central_ingest.ledger import tables
 from central_ingest.ledger.address import Address, PostgresAddress
+from central_ingest.ledger.ledger import Ledger
 from tests.databases import PASSWORD, PostgresServer, postgres
 
 KINDS = ("sqlite", "postgresql")
@@ -47,3 +51,15 @@ def address(
 ) -> PostgresAddress:
     """`more`: options of the URL, as `?name=value`."""
     return PostgresAddress(server.url(database, account, password="").replace(":@", "@") + more, PASSWORD)
+
+
+def copy_catalogue(place: PostgresAddress, to: Path) -> None:
+    """What `tests.compare` reads of a ledger, as it finds it in a SQLite one; it knows nothing of ours."""
+    ledger = Ledger.open(place)
+    tables.metadata.create_all(engine := sa.create_engine(f"sqlite:///{to}"))
+    with ledger._engine.connect() as there, engine.begin() as here:
+        for table in (tables.lake_table, tables.schema):
+            rows = [dict(row._mapping) for row in there.execute(sa.select(table))]
+            here.execute(sa.insert(table), rows)
+    engine.dispose()
+    ledger.close()

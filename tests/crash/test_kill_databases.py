@@ -1,9 +1,10 @@
 """Real databases of hospitals and shops, on real servers, under scripted changes, while everything is killed in turn.
 
 One agent reads three of them at once: a Chinese HIS on MariaDB, Chinook and sakila on PostgreSQL. 500 changes in each
-(inserts, updates, deletes, changed keys), and SIGKILL of agent, daemon, broker and both servers. Some tables are found
-by scans alone, some are polled by a cursor or watched in a window besides, with few scans. At the end sources and
-lake are equal in every table, by every key and column, and no version stands twice.
+(inserts, updates, deletes, changed keys), and SIGKILL of agent, daemon, broker and both servers; the centre's ledger
+is in the same PostgreSQL. Some tables are found by scans alone, some are polled by a cursor or watched in a window
+besides, with few scans. At the end sources and lake are equal in every table, by every key and column, and no version
+stands twice.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from typing import Any
 
 import pytest
 
+from central_ingest.ledger.address import PostgresAddress
 from demo.stage import wait_for
 from tests.compare import compare
 from tests.crash.datasets import DATASETS, Dataset
 from tests.crash.region import Region
 from tests.crash.scripted_sql import Script
+from tests.databases import postgres
+from tests.ledgers import address, copy_catalogue
 from tests.servers import require_server
 
 SEED = int(os.environ.get("GUICANG_SEED", "20261123"))
@@ -100,7 +104,17 @@ def databases() -> Iterator[dict[Dataset, str]]:
 
 
 @pytest.fixture
-def region(tmp_path: Path, databases: dict[Dataset, str]) -> Iterator[Databases]:
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresAddress]:
+    """The centre's, in the PostgreSQL that is killed like the others."""
+    with postgres().database() as name:
+        place = address(postgres(), name)
+        monkeypatch.setenv("GUICANG_CENTRE_LEDGER__URL", place.url)
+        monkeypatch.setenv("GUICANG_CENTRE_LEDGER__PASSWORD", place.password)
+        yield place
+
+
+@pytest.fixture
+def region(tmp_path: Path, databases: dict[Dataset, str], ledger: PostgresAddress) -> Iterator[Databases]:
     require_server("mosquitto")
     one = Databases(tmp_path, databases)
     try:
@@ -110,7 +124,7 @@ def region(tmp_path: Path, databases: dict[Dataset, str]) -> Iterator[Databases]
 
 
 def test_every_change_of_real_databases_arrives_while_everything_is_killed(
-    region: Databases, databases: dict[Dataset, str]
+    region: Databases, databases: dict[Dataset, str], ledger: PostgresAddress
 ) -> None:
     rng = random.Random(SEED)
     scripts = [Script(one.server(), name, one.tables, rng) for one, name in databases.items()]
@@ -122,6 +136,7 @@ def test_every_change_of_real_databases_arrives_while_everything_is_killed(
         region.kill(VICTIMS[step % len(VICTIMS)])
     region.settle(SETTLE_SECONDS)
     assert [script.done for script in scripts] == [STEPS * CHANGES_PER_STEP] * len(DATASETS)
+    copy_catalogue(ledger, region.stage.data_dir / "ledger.sqlite")
     report = compare(region.urls, region.stage.data_dir)
     assert report.equal, f"seed {SEED}: {report}"
     wait_for(
