@@ -21,9 +21,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Whole files go to two workers, in the order of the tree: the long tests of tests/crash begin early.
+# Whole files go to three workers, in the order of the tree: the long tests of tests/crash begin early, and wait much.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # make crash MINUTES=5 lives through random histories for 5 minutes; non-zero if a promise was broken.
 crash: setup

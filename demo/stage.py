@@ -23,16 +23,25 @@ _STOP_SECONDS = 20
 
 class Stage:
     """One centre and one hospital's agent below `root`; the broker is inside the centre unless `broker_port`
-    names another one on loopback."""
+    names another one on loopback. Further hospitals of the centre are stages `beside` its own."""
 
-    def __init__(self, root: Path, broker_port: int | None = None) -> None:
+    def __init__(self, root: Path, broker_port: int | None = None, site: str = SITE) -> None:
         self.root = root
+        self.site = site
         self.data_dir = root / "centre"
         self.centre_config = root / "central.toml"
         self.agent_config = root / "agent.toml"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._embedded = broker_port is None
         self._port = broker_port or _free_port()
+
+    @classmethod
+    def beside(cls, centre: Stage, root: Path, site: str) -> Stage:
+        """Another hospital, with its agent below `root`, of the same centre; that one starts and stops it."""
+        stage = cls(root, centre._port, site)
+        stage.data_dir, stage.centre_config = centre.data_dir, centre.centre_config
+        root.mkdir()
+        return stage
 
     def set_up(self, database: Path, folder: Path) -> None:
         """A database and a folder of exported files."""
@@ -41,12 +50,22 @@ class Stage:
     def found(self, url: str, other_sources: str, settings: Sequence[str] = ()) -> None:
         """What the two operators type, up to the moment when the agent may run. `url` is the database `his`, with
         further `settings` of its own; `other_sources` stand below it in the agent's configuration."""
+        self.found_centre()
+        self.start_centre()
+        self.join(url, other_sources, settings)
+
+    def found_centre(self, settings: Sequence[tuple[str, str]] = ()) -> None:
+        """A centre that does not run yet. `settings` are sections of its configuration, each with a line."""
         self.central("init", "--data-dir", str(self.data_dir))
         _edit(self.centre_config, "[broker]", f'url = "mqtt://127.0.0.1:{self._port}"')
         if self._embedded:
             _edit(self.centre_config, "[broker]", f'listen = "127.0.0.1:{self._port}"')
-        token = self.central("invite", SITE, "--name", SITE_NAME).strip()
-        self.start_centre()
+        for section, line in settings:
+            _edit(self.centre_config, section, line)
+
+    def join(self, url: str, other_sources: str = "", settings: Sequence[str] = ()) -> None:
+        """The hospital's agent, enrolled at a centre that runs."""
+        token = self.central("invite", self.site, "--name", SITE_NAME).strip()
         self.agent(
             "init",
             *("--state-dir", str(self.root / "edge"), "--source", "his", "--name", "门诊信息系统"),
@@ -92,7 +111,7 @@ class Stage:
             return False
         fresh = all((s["fresh_as_of"] or 0) > since and not s["backlog_bytes"] for s in sources)
         sent = {s["source"]: s["head_seq"] for s in sources}
-        got = {s["source"]: s["seq"] for s in centre["streams"]}
+        got = {s["source"]: s["seq"] for s in centre["streams"] if s["site"] == self.site}
         waiting = centre["journal"]["not_landed_bytes"] or centre["landing"]["pending_rows"]
         return fresh and sent == got and not waiting and centre["time"] > agent["time"]
 

@@ -35,10 +35,11 @@ class Region:
             self.stage.kill(what)
             (self.stage.start_agent if what == "agent" else self.stage.start_centre)()
 
-    def settle(self, seconds: float, later: float = 0.0) -> None:
+    def settle(self, seconds: float, later: float = 0.0, stages: Iterable[Stage] = ()) -> None:
         """Until all that is at the sources so many seconds from now has landed."""
         since = time.time_ns() // 1000 + round(later * 1e6)
-        wait_for(lambda: self.stage.settled_since(since), seconds, "the changes did not arrive")
+        for stage in tuple(stages) or (self.stage,):
+            wait_for(lambda stage=stage: stage.settled_since(since), seconds, "the changes did not arrive")
 
     def close(self) -> None:
         self.stage.close()
