@@ -38,8 +38,7 @@ from tests.comparing.changes import Changes, read
 from tests.comparing.matching import Lake, compare_query
 from tests.comparing.replay import replay as replay_again
 from tests.comparing.report import TableReport
-
-from .foreign import by_deltalake, by_kernel
+from tests.foreign import by_deltalake, by_kernel
 
 NAME = TableName("his", "dbo", "就诊 visits.v1")
 PATH = "changes/h1/his/visits-0a1b2c3d"

@@ -30,9 +30,9 @@ from central_ingest.landing.replay import replay
 from central_ingest.landing.statement import PROPERTY, Statement
 from protocol.errors import Transient
 from protocol.names import TableName
+from tests.foreign import by_kernel
 
 from .changes_tables import SOURCE, Line, change, mark, table
-from .foreign import by_kernel
 from .histories import histories
 from .test_statement import _envelopes
 

@@ -15,9 +15,9 @@ from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.tablestate import LiveFile
 from protocol.errors import Transient
+from tests.foreign import keys
 
 from .delta_tables import APP, DAY, PATH, data_file, ids, log, rows
-from .foreign import keys
 
 CURRENT = "current/h1/his/visits-0a1b2c3d"
 

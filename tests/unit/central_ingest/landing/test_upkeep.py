@@ -21,10 +21,10 @@ from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.localstore import LocalStore
 from central_ingest.landing.upkeep import Upkeep
 from protocol.errors import Permanent
+from tests.foreign import READERS, keys
 
 from .delta_tables import APP, PATH
 from .dying import DyingStore, Killed, copied
-from .foreign import READERS, keys
 
 NOW = time.time()
 TODAY = dt.datetime.fromtimestamp(NOW, dt.UTC).date()
