@@ -33,13 +33,14 @@ from tests.foreign import by_kernel, by_polars
 from tests.servers import require_server
 
 SEED = int(os.environ.get("GUICANG_SEED", "20261127"))
-HOSPITALS, TABLES, SECONDS = map(int, os.environ.get("GUICANG_SOAK", "3x8x20").split("x"))
+HOSPITALS, TABLES, SECONDS = map(int, os.environ.get("GUICANG_SOAK", "2x8x15").split("x"))
 CHANGES_PER_STEP = 20
 SETTLE_SECONDS = 240.0
 KILL_SECONDS = (1.0, 5.0)
 
 RESTLESS = (
     ("[landing]", "checkpoint_commits = 10"),
+    ("[landing]", "quiet_seconds = 0.2"),
     ("[maintenance]", "share_max = 1.0"),
     ("[current]", "cadence_seconds = 1.0"),
     ("[current]", "cpu_share = 1.0"),
@@ -125,7 +126,7 @@ def _live(hospitals: Hospitals, rng: random.Random) -> None:
         if time.monotonic() > kill_at:
             hospitals.kill_any(rng)
             kill_at = time.monotonic() + rng.uniform(*KILL_SECONDS)
-        time.sleep(0.1)
+        time.sleep(0.03)
 
 
 def _current_is_fresh(hospitals: Hospitals) -> bool:
