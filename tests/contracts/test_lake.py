@@ -340,7 +340,7 @@ def test_whatever_is_lost_a_prefix_remains(name: str, appends: list[Step], lost:
     _a_prefix_remains(name, appends, lost)
 
 
-@losses(5)
+@losses(3)
 def test_whatever_is_damaged_in_a_bucket_a_prefix_remains(appends: list[Step], lost: set[int]) -> None:
     _a_prefix_remains("bucket", appends, lost)
 

@@ -7,7 +7,7 @@ import threading
 from tests.objectstores import ObjectServer, shared_server
 
 WRITERS = 16
-ROUNDS = 12
+ROUNDS = 8
 
 
 def winners(server: ObjectServer, path: str) -> list[bytes]:

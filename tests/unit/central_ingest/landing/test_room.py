@@ -99,7 +99,7 @@ turns = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(turns)
 def test_wherever_the_disk_becomes_full_everything_lands_once_when_there_is_room(steps: list[Turn]) -> None:
     with TemporaryDirectory() as directory:
