@@ -373,4 +373,11 @@ OF_THE_CENTRE: dict[str, Advice] = {
         "表 {table} 尚无数据入库。",
         "首次提交尚未完成；`central-ingest status` 显示待入库数据，`quarantine list` 显示暂停入库的表。",
     ),
+    "GC-6052": Advice(
+        _L,
+        "The lake holds less of {path} than the ledger says.",
+        "It was restored from an older copy, or lost commits; what is missing lands again from the journal by itself.",
+        "数据湖中 {path} 的内容少于台账记录。",
+        "数据湖可能由较旧的备份恢复或丢失了提交；缺少的部分会自动从日志重新入库。",
+    ),
 }

@@ -6,7 +6,7 @@ eight hex digits, the later one takes sixteen. The ledger remembers the answer f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -55,6 +55,8 @@ class Landing:
     commit_seconds: float = 0.01
     settles: bool = False
     """Among what waits is a mark that may lay a new floor."""
+    looked: bool = False
+    """Whether the table was seen, since the start, to hold what the ledger says."""
     uncertain: bool = False
     """A commit was begun and not seen to end: what of it landed must be looked up."""
 
@@ -111,7 +113,6 @@ class Catalogue:
             (record.stream, record.table): Landing(record) for record in ledger.lake_tables()
         }
         self._paths = {one.record.path for one in self._tables.values()}
-        self._met: dict[str, int] = {}
 
     def find(self, stream: Stream, table: TableName, schema: TableSchema | None) -> Landing:
         """The table's landing; a new one is entered under a path of its own."""
@@ -124,7 +125,7 @@ class Catalogue:
                 table,
                 schema.key if schema else (),
                 schema.fingerprint if schema else b"",
-                self._met.pop(path, -1),
+                -1,
                 None,
                 0,
             )
@@ -138,15 +139,6 @@ class Catalogue:
 
     def all(self) -> list[Landing]:
         return list(self._tables.values())
-
-    def unknown(self, paths: Iterable[str]) -> list[str]:
-        """Tables of a lake that stand in no line here; what is derived (`current`) has none."""
-        return [path for path in paths if path not in self._paths and not path.startswith("current/")]
-
-    def met(self, path: str, version: int) -> None:
-        """An unknown table stands in the lake up to `version`: so it is entered when the journal names it, or nobody
-        would notice that the lake lost it afterwards."""
-        self._met[path] = version
 
     def _new_path(self, stream: Stream, table: TableName) -> str:
         base = f"changes/{stream.site}/{stream.source}"

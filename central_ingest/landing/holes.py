@@ -167,6 +167,11 @@ class Holes:
             return False
         return True
 
+    def again(self, stream: Stream) -> None:
+        """All of this stream is taken anew from the journal's beginning; at which holes it waits is asked anew, too."""
+        self._late[stream] = 0
+        self._examined = []
+
     def took(self, stream: Stream, offset: int) -> None:
         if stream in self._late:
             self._late[stream] = max(self._late[stream], offset + 1)

@@ -36,6 +36,7 @@ from .committing import Committing
 from .holes import Holes
 from .inventory import inventory
 from .lake import Lake
+from .looking import Looking
 from .objects import Objects
 from .parking import Parking
 from .rows import batch_rows, mark_row
@@ -103,36 +104,30 @@ class Lander:
             refused=self._refuse,
             settled=self._parking.settled,
         )
+        save = self._committing.save
+        self._looking = Looking(lake, self._catalogue, save=save, older=self._land_again, now=now)
         self._marks_saved = now()
         self.position = min(self._low_water.values(), default=journal.end)
         self.fault: Fault | None = None
         """Why nothing lands now (the store fails); None while it goes on."""
 
     def recover(self) -> None:
-        """Before the first step: see that what the ledger calls durable is there, and cut what is torn above it.
-        What was parked stays so, until somebody asks for it. No mark stays above a journal that lost its end
-        (what comes instead would pass for landed), nor above what a table no longer has. Tables that a lost ledger
-        does not know are checked from their first commit on: the journal names them again."""
+        """Before the first step. Opens no table: each is looked at when it is touched first. What was parked stays so,
+        until somebody asks for it. No mark stays above a journal that lost its end: what comes instead would pass for
+        landed. Tables that a lost ledger does not know are met when the journal names them again."""
         self._ledger.save_low_water(self._low_water)
-        landings = self._catalogue.all()
-        recovered = self._lake.recover_all({one.record.path: one.record.synced_version for one in landings})
-        for landing in landings:
-            record, found = landing.record, recovered[landing.record.path]
-            if found.version < record.synced_version:
-                self._land_again(record.stream)
-            for version in found.cut:
-                log.warning("%s", Rejected("GC-6006", table=str(record.table), version=version))
-            self._committing.save(landing, replace(record, synced_version=found.version))
-        for path in self._catalogue.unknown(self._lake.tables()):
-            self._catalogue.met(path, self._lake.recover(path, -1).version)
         self._parking.load()
         begin_anew(self._journal, self._ledger, self._low_water)
         self._holes.recover(self._low_water)
 
     def _land_again(self, stream: Stream) -> None:
         """The lake is older than the ledger: the journal is read from its beginning, tables skip what they hold."""
+        is_told = self._low_water.get(stream) == 0
         self._low_water[stream] = self.position = 0
         self._ledger.save_low_water({stream: 0})
+        self._holes.again(stream)
+        if not is_told:
+            begin_anew(self._journal, self._ledger, {stream: 0})
 
     @property
     def backlog_bytes(self) -> int:
@@ -161,7 +156,7 @@ class Lander:
         reading = self._take()
         retrying = False
         if reading is None:
-            retrying, reading = self._park_and_retry()
+            retrying, reading = self._look_around()
         committing = self._committing.commit_due(everything)
         self._note_low_water(everything)
         if fault := committing or reading:
@@ -173,8 +168,9 @@ class Lander:
         until = self._committing.seconds_until_due()
         return IDLE_SECONDS if until is None else min(IDLE_SECONDS, max(until, 0.002))
 
-    def _park_and_retry(self) -> tuple[bool, Transient | None]:
+    def _look_around(self) -> tuple[bool, Transient | None]:
         try:
+            self._looking.pass_by()
             return self._parking.step(), None
         except Transient as fault:
             return False, fault
@@ -282,6 +278,7 @@ class Lander:
 
     def _holds(self, landing: Landing, header: Header) -> bool:
         """Whether the table has it already: asked of the lake once per epoch, remembered afterwards."""
+        self._looking.at(landing)
         app = app_of(header.stream, header.epoch)
         if app not in landing.held:
             landing.held[app] = self._lake.txn(landing.record.path, app) or 0
@@ -335,6 +332,9 @@ class Lander:
             self._parking.hold(landing.place, header, entry)
             return True
         return False
+
+    def look_at(self, path: str) -> None:
+        self._looking.at_path(path)
 
     def inner(self, entry: Entry) -> bytes:
         return self._open(parse(entry.envelope))

@@ -31,24 +31,24 @@ class MemoryLake:
     """A `Lake`; version n of a table is its commit n."""
 
     def __init__(self) -> None:
-        self._commits: dict[str, list[_Commit]] = {}
+        self.commits: dict[str, list[_Commit]] = {}
         self._schemas: dict[bytes, bytes] = {}
 
     def append(self, path: str, rows: pa.Table, txns: Sequence[Txn]) -> int:
         fitted = fitting.fit(path, rows, self.schema(path))
-        commits = self._commits.setdefault(path, [])
+        commits = self.commits.setdefault(path, [])
         commits.append(_Commit(fitted, {one.app: one.version for one in txns}))
         return len(commits) - 1
 
     def make_durable(self, path: str, version: int) -> None:
-        commits = self._commits.get(path, [])
+        commits = self.commits.get(path, [])
         if version >= len(commits) or any(commit.lost for commit in commits[: version + 1]):
             raise Transient("GC-6005", path=path, reason="no such commit")
         for commit in commits[: version + 1]:
             commit.durable = True
 
     def recover(self, path: str, synced_version: int) -> Recovery:
-        commits = self._commits.get(path, [])
+        commits = self.commits.get(path, [])
         sound = min(synced_version + 1, len(commits))
         while sound < len(commits) and not commits[sound].lost:
             sound += 1
@@ -57,7 +57,7 @@ class MemoryLake:
         for commit in commits:
             commit.durable = True
         if not commits:
-            self._commits.pop(path, None)
+            self.commits.pop(path, None)
         return Recovery(len(commits) - 1, cut)
 
     def recover_all(self, synced: Mapping[str, int]) -> Mapping[str, Recovery]:
@@ -76,7 +76,7 @@ class MemoryLake:
         return held
 
     def tables(self) -> Mapping[str, int]:
-        return {path: len(commits) - 1 for path, commits in self._commits.items()}
+        return {path: len(commits) - 1 for path, commits in self.commits.items()}
 
     def keep_schema(self, fingerprint: bytes, content: bytes) -> None:
         self._schemas[fingerprint] = content
@@ -98,9 +98,9 @@ class MemoryLake:
 
     def cut_power(self, survives: Callable[[str, int], bool] = lambda path, version: False) -> None:
         """Lose every commit that is not durable, but those for whose path and version `survives` is true."""
-        for path, commits in self._commits.items():
+        for path, commits in self.commits.items():
             for version, commit in enumerate(commits):
                 commit.lost = commit.lost or not (commit.durable or survives(path, version))
 
     def _present(self, path: str) -> list[_Commit]:
-        return [commit for commit in self._commits.get(path, []) if not commit.lost]
+        return [commit for commit in self.commits.get(path, []) if not commit.lost]

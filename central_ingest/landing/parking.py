@@ -50,6 +50,10 @@ class Hands(Protocol):
         """Commit what came from a shelf; whether none of it waits for anything any more."""
         ...
 
+    def look_at(self, path: str) -> None:
+        """Before a table is read. Raises Transient."""
+        ...
+
     def inner(self, entry: Entry) -> bytes:
         """What an envelope holds. Raises Rejected."""
         ...
@@ -96,7 +100,6 @@ class Parking:
         self._gaps = self._book.gaps()
         for landing in self._catalogue.all():
             self.settled(landing)
-        self._heal()
 
     # while landing
 
@@ -143,7 +146,7 @@ class Parking:
 
     def _heal_table(self, stream: Stream, path: str) -> None:
         mine = [g for g in self._gaps if g.stream == stream and g.healed is None and g.path in ("", path)]
-        if not mine or self._lake.schema(path) is None:
+        if not mine or not self._is_there(path):
             return
         changes = self._lake.read(path, COLUMNS)
         for gap in sorted(mine, key=lambda g: g.path == ""):  # a stream's own once all of its tables are
@@ -300,7 +303,11 @@ class Parking:
         ]
 
     def _is_gone(self, path: str) -> bool:
-        return self._lake.schema(path) is not None and is_gone(self._lake.read(path, COLUMNS))
+        return self._is_there(path) and is_gone(self._lake.read(path, COLUMNS))
+
+    def _is_there(self, path: str) -> bool:
+        self._hands.look_at(path)
+        return self._lake.schema(path) is not None
 
     def _size(self, held: Held) -> tuple[int, int, int | None]:
         """Envelopes and bytes that are given up, and rows where they can be counted."""

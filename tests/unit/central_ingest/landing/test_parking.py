@@ -214,6 +214,7 @@ def test_that_a_gap_was_healed_is_found_again_after_a_kill(ground: Ground, sende
     ground.land()
     assert ground.ledger.quarantine.gaps()[0].healed is None
     ground.start()
+    ground.lander.step()
     assert ground.ledger.quarantine.gaps()[0].healed is not None
 
 
