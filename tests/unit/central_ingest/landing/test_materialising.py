@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from central_ingest.landing import materialised
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.deriving import schema_of
+from central_ingest.landing.history import History
 from central_ingest.landing.lake import Txn
 from central_ingest.landing.localstore import LocalStore
 from central_ingest.landing.materialised import PART, TAIL, VIEW
@@ -337,7 +338,8 @@ def test_what_an_update_left_out_is_found_in_base_and_tail(ground: Ground) -> No
     _agrees(ground)
 
 
-def test_a_recompute_by_buckets_finds_what_a_key_in_another_bucket_held(ground: Ground) -> None:
+def test_a_recompute_by_buckets_finds_what_a_key_in_another_bucket_held(tmp_path: Path) -> None:
+    ground = Ground(tmp_path / "lake", limits=Limits(bucket_bytes=10_000, merge_share=0.2, small_rows=0))
     lines = [change(1, 1, i, "c", _key(i), id=i, 姓名=f"{i:040}") for i in range(2_000)]
     for i in range(50):
         moved = [
@@ -350,6 +352,43 @@ def test_a_recompute_by_buckets_finds_what_a_key_in_another_bucket_held(ground: 
     assert len(_parts(ground)) > 1
     assert sum(row["姓名"] == f"{7:040}" for row in ground.replayed()) == 1
     _agrees(ground)
+
+
+def test_a_floor_that_moves_sends_to_the_history(ground: Ground) -> None:
+    ground.land([change(1, 1, 0, "c", "swept", id=1), change(1, 1, 1, "c", "read", id=2)])
+    ground.step()
+    ground.land([mark(1, 2, "snapshot_begin", S1), change(1, 3, 0, "r", "read", id=3)])
+    assert not ground.step().recomputed
+    assert len(ground.replayed()) == 2
+    _agrees(ground)
+    ground.land([mark(1, 4, "snapshot_end", S1, 1)])
+    assert ground.step().recomputed
+    assert [row["id"] for row in ground.replayed()] == [3]
+    _agrees(ground)
+    ground.land([mark(1, 5, "truncate"), change(1, 6, 0, "c", "new", id=4)])
+    assert ground.step().recomputed
+    assert [row["id"] for row in ground.replayed()] == [4]
+    _agrees(ground)
+
+
+def test_what_is_new_is_told_by_version_whatever_file_it_lies_in(ground: Ground) -> None:
+    for seq in range(1, 6):
+        ground.land([change(1, seq, i, "c", f"{seq}{i}", id=seq) for i in range(2)])
+    ground.land([change(2, 1, 0, "c", "later", id=6)])
+    ground.compact()
+    history = History.as_seen(ground.lake, PATH)
+    assert history is not None
+    assert history.last == (2, 1)
+
+    def found(after: tuple[int, int] | None, upto: tuple[int, int]) -> list[int]:
+        return sorted(id_ for piece in history.pieces(after, upto) for id_ in piece["id"].to_pylist())
+
+    assert found((1, 3), (1, 4)) == [4, 4]
+    assert found((1, 4), (2, 1)) == [5, 5, 6]
+    assert found(None, (1, 1)) == [1, 1]
+    assert found((2, 1), (2, 1)) == []
+    assert history.window_end((1, 1), (2, 1), 1) == (1, 2)
+    assert history.window_end((1, 1), (2, 1), 1 << 30) == (2, 1)
 
 
 def test_a_column_that_comes_later_comes_to_the_materialised_table(ground: Ground) -> None:
