@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -162,6 +162,12 @@ class TableSchema:
         return fingerprint(self.content)
 
     @cached_property
+    def shape(self) -> bytes:
+        """The fingerprint of the same schema without comments: what its rows depend on."""
+        columns = tuple(replace(c, meta=_without_comment(c.meta)) for c in self.columns)
+        return replace(self, columns=columns, meta=_without_comment(self.meta)).fingerprint
+
+    @cached_property
     def key_positions(self) -> tuple[int, ...]:
         position = {c.name: i for i, c in enumerate(self.columns)}
         return tuple(position[name] for name in self.key)
@@ -215,6 +221,10 @@ def _column(document: object) -> Column:
         case {"name": str() as name, "wire": wire, "source_type": str() as source_type, "meta": {**meta}}:
             return Column(name, wire_from_json(wire), source_type, _text_map(meta))
     raise Rejected("GC-5006", reason="column of a schema")
+
+
+def _without_comment(meta: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in meta.items() if name != COMMENT}
 
 
 def _text_map(value: Mapping[Any, Any]) -> dict[str, str]:

@@ -44,6 +44,8 @@ def begin(one: Follower, files: IndexFiles, orders: Orders, damaged: bool) -> Pa
     if reason is not None:
         facts = _begin_snapshot(one, files, state, facts, reason, wanted)
         orders.begun(slug, name)
+    elif state is not None and state.fingerprint != one.schema.fingerprint:
+        _tell_comments(one, replace(state, facts=facts.to_json()))
     orders.passed_on(slug, name)
     return Pass(slug, one.source, one.writer, files, one.settings, one.schema, facts)
 
@@ -55,7 +57,14 @@ def _reason(one: Follower, state: TableState | None) -> str | None:
         return BACK
     if facts_of(state).log is not None:
         return WAY_CHANGED
-    return COLUMNS_CHANGED if state.fingerprint != one.schema.fingerprint else None
+    return None if one.writer.was_sent_as(state.fingerprint, one.schema) else COLUMNS_CHANGED
+
+
+def _tell_comments(one: Follower, state: TableState) -> None:
+    """Somebody wrote another comment at the source: no reason to read a row."""
+    group = one.writer.group()
+    group.schema(one.schema)
+    one.writer.commit(group, table=replace(state, fingerprint=one.schema.fingerprint))
 
 
 def _begin_snapshot(
@@ -64,7 +73,7 @@ def _begin_snapshot(
     """Under the same columns the old index stays: with it the guard sees a mass deletion as it is found.
     Otherwise only how many rows were known; a snapshot that never ended hands that number on."""
     spool, stream, table = one.writer.spool, one.writer.stream, one.schema.table
-    same = state is not None and state.fingerprint == one.schema.fingerprint
+    same = state is not None and one.writer.was_sent_as(state.fingerprint, one.schema)
     keep_index = same and reason not in (DAMAGED, WAY_CHANGED)
     lasting = facts.lasting if keep_index else Facts(checked=facts.checked)
     before = facts.before

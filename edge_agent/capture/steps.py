@@ -313,7 +313,7 @@ class Steps:
         schema = self._schemas.get(name)
         if schema is None:
             schema = self._schemas[name] = source.describe(name)
-        if schema.fingerprint != state.fingerprint:
+        if not self.writer().was_sent_as(state.fingerprint, schema):
             raise Rejected("GC-2010", table=str(name))
         one = self._follower(source, schema)
         return (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from protocol.errors import Transient
 from protocol.names import Stream, TableName
+from protocol.schema import TableSchema
 
 from ..batching import GroupBuilder, Seal, place_after
 from ..spool.records import Overlaid, Scan, Shard, StreamState, TableState, Work
@@ -91,6 +92,13 @@ class StreamWriter:
                 scan=scan,
             )
         )
+
+    def was_sent_as(self, fingerprint: bytes, schema: TableSchema) -> bool:
+        """Whether the schema of this fingerprint is the same but for comments."""
+        if fingerprint == schema.fingerprint:
+            return True
+        content = self.spool.schema(self.stream, fingerprint)
+        return content is not None and TableSchema.from_bytes(content).shape == schema.shape
 
     def table(self, table: TableName) -> TableState | None:
         return self.spool.table(self.stream, table)

@@ -23,6 +23,7 @@ from sqlalchemy.pool import StaticPool
 
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout, join, weight
+from edge_agent.sources.comments import commented
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.ordered import order_of, page_of
@@ -146,7 +147,7 @@ class SqlSource:
             raise Rejected("GC-2003", table=str(table), reason="a column name is no UTF-8")
         columns = tuple(_with_collation(c, key) for c in facts.columns)
         meta = {"dialect": self._dialect.name, "timezone": self._timezone}
-        return TableSchema(table, columns, key.columns, meta), key.certain
+        return commented(TableSchema(table, columns, key.columns, meta), facts.comments), key.certain
 
     def _key(self, facts: TableFacts) -> KeyChoice | None:
         return choose_key(facts, self._keys.get(str(facts.name)), self._dialect)
@@ -301,7 +302,7 @@ class SqlSource:
             if known is not None and known[0] == version:
                 return known[1]
         current, certain = self._describe(reading, schema.table)
-        if current.fingerprint != schema.fingerprint:
+        if current.shape != schema.shape:
             raise Rejected("GC-2010", table=str(schema.table))
         self._known[schema.fingerprint] = (version, certain)
         return certain

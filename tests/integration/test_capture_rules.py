@@ -493,6 +493,18 @@ async def test_rule_8_what_the_log_does_not_show_is_seen_in_the_catalogue(
         assert len(begun(one, hospital.name(table))) == 2
 
 
+async def test_rule_8_another_comment_reads_nothing_anew(hospital: Hospital, tmp_path: Path) -> None:
+    """The log does not tell of it; it is seen when the table is described again, as after an ANALYZE."""
+    name = hospital.name("visit")
+    async with capturing(hospital, tmp_path, only="visit", page_rows=1_000) as one:
+        await arrived(hospital, one, "visit")
+        hospital.run("COMMENT ON COLUMN visit.n IS '次数'")
+        hospital.run("ANALYZE visit", "UPDATE visit SET n = 77 WHERE id = 9")
+        await arrived(hospital, one, "visit")
+        check(hospital, one, "visit")
+        assert begun(one, name) == ["first"]
+
+
 # Rule 13: only what was committed, when it was.
 
 

@@ -484,3 +484,22 @@ def test_a_refused_account_is_an_outage(server: MariadbServer, database: str, wr
     assert (type(fault), fault.code) == (Transient, code)
     _unseen(fault)
     source.close()
+
+
+def test_comments_come_with_the_catalogue_and_stop_no_reading(
+    source: SqlSource, database: str, run: Run
+) -> None:
+    run(
+        "CREATE TABLE told (id int PRIMARY KEY, n int COMMENT '次数') COMMENT '就诊记录'",
+        "INSERT INTO told VALUES (1, 1)",
+    )
+    name = TableName(database, None, "told")
+    schema = source.describe(name)
+    assert (schema.meta["comment"], [c.meta for c in schema.columns]) == (
+        "就诊记录",
+        [{}, {"comment": "次数"}],
+    )
+    run("ALTER TABLE told COMMENT '', MODIFY n int COMMENT 'times'")
+    assert source.page(schema, b"", b"", PageLimits(10, 1 << 20)).rows.count == 1
+    again = source.describe(name)
+    assert (again.shape, again.columns[1].meta) == (schema.shape, {"comment": "times"})

@@ -505,3 +505,26 @@ def test_only_our_own_statements_are_cancelled(server: PostgresServer, database:
     assert not heard.is_set()
     ours.close()
     theirs.close()
+
+
+def test_comments_come_with_the_catalogue_and_stop_no_reading(
+    source: SqlSource, run: Callable[..., None]
+) -> None:
+    run(
+        "CREATE TABLE told (id int PRIMARY KEY, n int)",
+        "INSERT INTO told VALUES (1, 1)",
+        "COMMENT ON TABLE told IS '就诊记录'",
+        "COMMENT ON COLUMN told.n IS '次数'",
+        "COMMENT ON CONSTRAINT told_pkey ON told IS 'not ours'",
+    )
+    name = next(info.name for info in source.inventory() if info.name.name == "told")
+    schema = source.describe(name)
+    assert (schema.meta["comment"], [c.meta for c in schema.columns]) == (
+        "就诊记录",
+        [{}, {"comment": "次数"}],
+    )
+    run("COMMENT ON COLUMN told.n IS 'times'", "COMMENT ON TABLE told IS NULL")
+    assert source.page(schema, b"", b"", PageLimits(10, 1 << 20)).rows.count == 1
+    again = source.describe(name)
+    assert (again.shape, again.columns[1].meta) == (schema.shape, {"comment": "times"})
+    assert "comment" not in again.meta

@@ -100,6 +100,7 @@ class LogFollower:
         self._written: frozenset[TableName] = frozenset()
         self._seen_at = self._noted_at = clock()
         self._complete = 0
+        self._alike: dict[tuple[bytes, bytes], bool] = {}
 
     @property
     def complete(self) -> int:
@@ -284,7 +285,12 @@ class LogFollower:
     def _compare(self, writer: StreamWriter, schema: TableSchema) -> None:
         """Rows that stood there when the columns changed may have changed with them, of which no log tells."""
         state = self._tables.state(writer, schema.table)
-        if state is not None and state.phase != Phase.NEW and state.fingerprint != schema.fingerprint:
+        if state is None or state.phase == Phase.NEW or state.fingerprint == schema.fingerprint:
+            return
+        pair = (state.fingerprint, schema.fingerprint)
+        if pair not in self._alike:
+            self._alike[pair] = writer.was_sent_as(state.fingerprint, schema)
+        if not self._alike[pair]:
             self.chunks.void(schema.table)
             self._tables.mark_stale(writer, schema.table, COLUMNS_CHANGED)
 

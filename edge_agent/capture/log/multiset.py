@@ -25,7 +25,7 @@ def standing(changes: Changes, told: Iterable[Told]) -> tuple[Rows, list[bytes]]
     lost: Counter[bytes] = Counter()
     came: dict[bytes, list[Told]] = {}
     for one in told:
-        if one.changes.schema.fingerprint != changes.schema.fingerprint:
+        if one.changes.schema.shape != changes.schema.shape:
             raise Rejected("GC-2010", table=str(changes.schema.table))
         digest = one.changes.keys[one.at]
         if one.changes.ops[one.at] is not Op.DELETE:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Encoded, Layout
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.streams import Records, Stream
 from protocol.names import TableName
 from protocol.schema import Column
@@ -62,6 +63,8 @@ class TableFacts:
     """Columns may compare otherwise than by their bytes."""
     refused: str | None = None
     """Why it cannot be read whole and exactly, in a few words; None if it can."""
+    comments: Comments = field(default_factory=Comments)
+    """Where the catalogue tells them with the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Layout
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import (
     CONNECT_SECONDS_MAX,
     REFUSED,
@@ -62,7 +63,7 @@ _SESSION_EITHER = (
 
 _COLUMNS = """
 SELECT t.table_schema, t.table_name, t.table_rows, c.column_name, c.column_type, c.is_nullable,
-    c.character_set_name
+    c.character_set_name, t.table_comment, c.column_comment
 FROM information_schema.tables t
 JOIN information_schema.columns c
     ON BINARY c.table_schema = BINARY t.table_schema AND BINARY c.table_name = BINARY t.table_name
@@ -372,6 +373,7 @@ def _facts(
         frozenset(line[3] for line in lines if line[5] == "NO"),
         indexes,
         None if estimate is None else int(estimate),
+        comments=Comments.of(lines[0][7], {line[3]: line[8] for line in lines}),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import Fetch, TableFacts, UniqueIndex
 from protocol.names import TableName
 from protocol.schema import DECIMAL_DIGITS_MAX, Column
@@ -35,7 +36,7 @@ WITH RECURSIVE base AS (
 SELECT current_database(), n.nspname, c.relname, c.reltuples::bigint,
     c.relkind = 'r' AND c.relhassubclass, a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod),
-    pg_catalog.format_type(b.type, b.modifier), t.typtype, a.attnotnull
+    pg_catalog.format_type(b.type, b.modifier), t.typtype, a.attnotnull, of_table.description, d.description
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -43,6 +44,10 @@ LEFT JOIN (
     SELECT base.* FROM base JOIN pg_catalog.pg_type u ON u.oid = base.type WHERE u.typtype <> 'd'
 ) b ON b.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_type t ON t.oid = coalesce(b.type, a.atttypid)
+LEFT JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum
+    AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+LEFT JOIN pg_catalog.pg_description of_table ON of_table.objoid = c.oid AND of_table.objsubid = 0
+    AND of_table.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
@@ -125,6 +130,7 @@ def _facts(
         frozenset(line[5] for line in lines if line[9]),
         () if has_children else indexes,
         None if estimate < 0 else estimate,
+        comments=Comments.of(lines[0][10], {line[5]: line[11] for line in lines}),
     )
 
 

@@ -13,11 +13,11 @@ from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent, Transient
 
 CATALOGUE: list[tuple[Any, ...]] = [
-    ("his", "public", "visit", 9, False, "day", "date", None, "b", True),
-    ("his", "public", "visit", 9, False, "state", "tinyint", None, "b", True),
-    ("his", "public", "visit", 9, False, "name", "character varying(10 char)", None, "b", True),
-    ("his", "public", "visit", 9, False, "fee", "number", None, "b", True),
-    ("his", "sysaudit", "log", 9, False, "id", "integer", None, "b", True),
+    ("his", "public", "visit", 9, False, "day", "date", None, "b", True, None, None),
+    ("his", "public", "visit", 9, False, "state", "tinyint", None, "b", True, None, None),
+    ("his", "public", "visit", 9, False, "name", "character varying(10 char)", None, "b", True, None, None),
+    ("his", "public", "visit", 9, False, "fee", "number", None, "b", True, None, None),
+    ("his", "sysaudit", "log", 9, False, "id", "integer", None, "b", True, None, None),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from edge_agent.sources.columns import Carrier, build
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import choose_key, select_page, select_present, select_whole
 from edge_agent.sources.dialects.mysql import Mysql, wire_type
 from protocol.names import TableName
@@ -82,10 +83,10 @@ def test_types(column_type: str, wire: pa.DataType) -> None:
 
 
 COLUMNS: list[tuple[Any, ...]] = [
-    ("his", "visit", None, "id", "bigint(20)", "NO", None),
-    ("his", "visit", None, "name", "varchar(9)", "YES", "gbk"),
-    ("his", "weight", 7, "kg", "float", "NO", None),
-    ("his", "state", 7, "s", "enum('b','a')", "NO", "utf8mb4"),
+    ("his", "visit", None, "id", "bigint(20)", "NO", None, "就诊", ""),
+    ("his", "visit", None, "name", "varchar(9)", "YES", "gbk", "", "姓名"),
+    ("his", "weight", 7, "kg", "float", "NO", None, "", ""),
+    ("his", "state", 7, "s", "enum('b','a')", "NO", "utf8mb4", "", ""),
 ]
 INDEXES: list[tuple[Any, ...]] = [
     ("his", "visit", "PRIMARY", "id"),
@@ -102,6 +103,7 @@ def test_the_catalogue_becomes_tables_keys_and_types() -> None:
     assert visit.name == TableName("his", None, "visit")
     assert (visit.rows_estimate, weight.rows_estimate) == (None, 7)
     assert visit.columns == (ID, Column("name", pa.string(), "varchar(9)", {"charset": "gbk"}))
+    assert (visit.comments, weight.comments) == (Comments("就诊", {"name": "姓名"}), Comments())
     assert [i.columns for i in visit.indexes] == [("id",), ("name",)]
     keys = [choose_key(facts, None, DIALECT) for facts in (visit, weight, state)]
     assert [key and key.columns for key in keys] == [("id",), (), ()]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import make_url
 
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import (
     choose_key,
     select_null_key,
@@ -114,10 +115,10 @@ def test_types(spelt: str, wire: pa.DataType) -> None:
 
 
 CATALOGUE: list[tuple[Any, ...]] = [
-    ("his", "public", "visit", -1, False, "id", "bigint", None, "b", True),
-    ("his", "public", "visit", -1, False, "fee", "public.price", "numeric(10,2)", "b", False),
-    ("his", "public", "visit", -1, False, "state", "public.mood", None, "e", True),
-    ("his", "public", "weight", 7, False, "kg", "real", None, "b", True),
+    ("his", "public", "visit", -1, False, "id", "bigint", None, "b", True, "就诊", None),
+    ("his", "public", "visit", -1, False, "fee", "public.price", "numeric(10,2)", "b", False, "就诊", "费用"),
+    ("his", "public", "visit", -1, False, "state", "public.mood", None, "e", True, "就诊", ""),
+    ("his", "public", "weight", 7, False, "kg", "real", None, "b", True, None, None),
 ]
 INDEXES: list[tuple[Any, ...]] = [
     ("public", "visit", 9, True, "state", False),
@@ -137,6 +138,7 @@ def test_the_catalogue_becomes_tables_keys_and_types() -> None:
         Column("state", pa.string(), "public.mood", {"kind": "enum"}),
     )
     assert visit.never_null == {"id", "state"}
+    assert (visit.comments, weight.comments) == (Comments("就诊", {"fee": "费用"}), Comments())
     keys = [choose_key(facts, None, DIALECT) for facts in (visit, weight)]
     assert [key and key.columns for key in keys] == [("state", "id"), ()]
     configured = choose_key(visit, ("id",), DIALECT)
