@@ -376,11 +376,10 @@ class Lander:
             if landing.first_offset is not None:
                 stream = landing.record.stream
                 marks[stream] = min(marks[stream], landing.first_offset)
-        for stream, offset in self._unfinished.firsts():
-            marks[stream] = min(marks[stream], offset)
         for stream in marks:
             if (unsafe := self._quarantine.first_unsafe(stream)) is not None:
                 marks[stream] = min(marks[stream], unsafe)
+        self._unfinished.hold(marks)
         changed = {s: m for s, m in marks.items() if m > self._low_water[s]}
         if changed:
             self._ledger.save_low_water(changed)

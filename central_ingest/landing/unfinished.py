@@ -2,12 +2,13 @@
 
 What has come of one is read again after a restart, so the low-water mark stays at its first piece. One that never
 ends must not hold the journal for ever: a newer epoch ends it, and after an hour what has come is made durable by
-itself and the mark goes on, as with a table's rows. Whole values are the matter of `objects`.
+itself and the mark goes on, as with a table's rows. The mark never comes to stand among the pieces of one that was
+ended: a later piece, read again without the first, is none. Whole values are the matter of `objects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.batch import PieceHeader
@@ -20,13 +21,15 @@ from .objects import Objects
 SECONDS_MAX = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Begun:
-    """`offset`: where its first piece stands in the journal, or NOWHERE."""
+    """`offset` and `last`: where the first and the last piece that came stand in the journal, or NOWHERE."""
 
     epoch: int
     offset: int
+    last: int
     since: float
+    ended: bool = False
 
 
 class Unfinished:
@@ -41,13 +44,16 @@ class Unfinished:
         if self._objects.add(header.stream.site, piece, data):
             self._values.pop(key, None)
         else:
-            self._values.setdefault(key, _Begun(header.epoch, offset, self._now()))
+            begun = self._values.setdefault(key, _Begun(header.epoch, offset, offset, self._now()))
+            begun.last = max(begun.last, offset)
 
     def end_before(self, header: Header) -> None:
         """What an earlier epoch did not finish it never will."""
         for (stream, sha256), begun in list(self._values.items()):
             if stream == header.stream and begun.epoch < header.epoch:
-                del self._values[stream, sha256]
+                begun.ended = True
+                if begun.offset == NOWHERE:
+                    del self._values[stream, sha256]
 
     def settle(self) -> None:
         """Let go of what has waited for an hour, once it is durable without the journal. Raises Transient GC-6005."""
@@ -57,11 +63,16 @@ class Unfinished:
                 self._objects.make_durable(stream.site, sha256)
                 del self._values[stream, sha256]
 
-    def firsts(self) -> Iterator[tuple[Stream, int]]:
-        """Streams and the journal offsets from which they must be read again for these."""
-        for (stream, _), begun in self._values.items():
-            if begun.offset != NOWHERE:
-                yield stream, begun.offset
+    def hold(self, marks: dict[Stream, int]) -> None:
+        """Lower `marks`, journal offsets below which nothing is read again, to what these must be read again from;
+        and forget those that were ended and lie below."""
+        held = [(of, begun) for (of, _), begun in self._values.items() if begun.offset != NOWHERE]
+        for stream, begun in sorted(held, key=lambda one: -one[1].offset):
+            if not begun.ended or marks[stream] <= begun.last:
+                marks[stream] = min(marks[stream], begun.offset)
+        for (stream, sha256), begun in list(self._values.items()):
+            if begun.ended and begun.last < marks[stream]:
+                del self._values[stream, sha256]
 
     def any_from_shelf(self, stream: Stream) -> bool:
         """Whether one came out of the quarantine so far, and waits for more of it."""

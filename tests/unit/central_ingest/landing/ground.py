@@ -103,6 +103,7 @@ class Ground:
         self.journal = MemoryJournal.open(self.store)
         self.lake = FaultyLake()
         self.ledger: Ledger = memory_ledger()
+        self.files = root
         self.objects = Objects(root)
         self.metrics = Metrics(Lags(lambda: self.clock))
         self.shelves = FullShelves()

@@ -100,6 +100,27 @@ def test_one_that_was_let_go_and_goes_on_is_whole_in_the_end(ground: Ground, res
     assert marks(ground) == {ground.journal.end}
 
 
+def test_the_mark_never_stands_among_the_pieces_of_one_that_was_ended(ground: Ground) -> None:
+    """After a power cut the later piece alone would be none, and park its stream."""
+    sender = begun(ground)
+    ground.start()
+    first = ground.write(piece(sender, 0, 10_000))
+    ground.write(*rows(sender, 1), piece(sender, 10_000, 20_000))
+    ground.lander.step()
+    sender.begin(2)
+    ground.begin(sender)
+    ground.write(*rows(sender, 2))
+    pass_time(ground, 2)
+    assert ground.low_water(STREAM) == first
+    for part in ground.files.rglob("*.part"):  # it was never synced
+        part.unlink()
+    ground.start()
+    ground.land()
+    assert ground.parked() == {}
+    assert ground.versions(STREAM, VISITS.table) == [(1, 3, 0), (2, 2, 0)]
+    assert marks(ground) == {ground.journal.end}
+
+
 def test_pieces_that_make_no_such_value_hold_nothing(ground: Ground) -> None:
     """All came, and they hash to something else: the stream is parked, and the journal may go."""
     sender, other = begun(ground), "0" * 64
