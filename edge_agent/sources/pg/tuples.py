@@ -193,10 +193,13 @@ class _Walk:
         return bytes(found.buffers()[2])
 
     def _both(self, offsets: pa.Array) -> pa.Array:
-        """Every value, and between two of them all that lies there."""
-        return pa.Array.from_buffers(
-            pa.binary(), 2 * self._count - 1, [None, offsets.buffers()[1], self._buffer]
-        )
+        """Every value, and between two of them all that lies there. Of a torn tuple the first may begin behind the
+        last, which is no array."""
+        buffers = [None, offsets.buffers()[1], self._buffer]
+        try:
+            return pa.Array.from_buffers(pa.binary(), 2 * self._count - 1, buffers)
+        except pa.ArrowInvalid:
+            raise Torn from None
 
 
 def _octets(of: bytes) -> pa.Array:
