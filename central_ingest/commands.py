@@ -331,13 +331,13 @@ def query(
     ledger.add_audit(wall(), who(), f"{sql} (as of {as_of} of {source})" if as_of else sql)
     catalogue = [table for table, _, _ in cataloguing.catalogue(ledger)]
     incomplete = cataloguing.incomplete(ledger)
+    lake = DeltaLake(lake_store(loaded))
+    there = None if moment is None else _place(moment, source, catalogue, lake.dataset, ledger)
     ledger.close()
     for table in catalogue:
         if table.path in incomplete and table.printed_name.casefold() in sql.casefold():
             tell(Permanent("GC-6023", table=table.printed_name))
-    lake = DeltaLake(lake_store(loaded))
     engine = QueryEngine(catalogue, lake.dataset, overlay=lambda one: overlay(lake, one.path, bool(one.key)))
-    there = None if moment is None else _place(moment, source, catalogue, lake.dataset)
     rows = engine.query(sql, there)
     if output is not None:
         _write(rows, output)
@@ -347,18 +347,28 @@ def query(
 
 
 def _place(
-    moment: Version | datetime, source: str, catalogue: list[CatalogueTable], dataset: OpenDataset
+    moment: Version | datetime,
+    source: str,
+    catalogue: list[CatalogueTable],
+    dataset: OpenDataset,
+    ledger: Ledger,
 ) -> AsOf:
     """Where in the stream of a source it is asked, which is told."""
     from .landing import asof
 
     site, _, slug = source.partition("/")
     stream = Stream(site, slug)
-    if not isinstance(moment, Version):
+    if isinstance(moment, Version):
+        place = asof.AsOf(stream, moment)
+    else:
         mine = (one for one in catalogue if (one.site, one.source) == (site, slug))
-        moment = asof.last_received(filter(None, (dataset(one.path) for one in mine)), moment)
-    errors.print(f"截至 as of  {stream} {moment.epoch}/{moment.seq}", highlight=False)
-    return asof.AsOf(stream, moment)
+        last = asof.last_received(filter(None, (dataset(one.path) for one in mine)), moment)
+        cut = ledger.cuts.last(stream, asof.micros_of(moment))
+        place = asof.at_time(stream, moment, last, cut)
+    at = f"{stream} {place.version.epoch}/{place.version.seq}"
+    ends = "（事务边界 where a transaction ended）" if place.is_cut else ""
+    errors.print(f"截至 as of  {at}{ends}", highlight=False)
+    return place
 
 
 def _write(rows: pa.Table, path: Path) -> None:

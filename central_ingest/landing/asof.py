@@ -1,8 +1,8 @@
 """As of: one place in a source's stream, at which all of its tables are asked.
 
-A place is an envelope, by epoch and sequence; a time stands for the last envelope that had been received by then.
-What comes of it is a prefix of the stream: a state in which the source stood only where a transaction ended there.
-Pure over datasets: it refuses to know where they come from.
+A place is an envelope, by epoch and sequence. A time stands for the last cut that had been received by then, where a
+transaction of the source ended; of a source that has none (scans make none) for the last envelope. Pure over datasets:
+it refuses to know where they come from.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +20,13 @@ from protocol.change import TIME, Version
 from protocol.errors import Permanent
 from protocol.names import Stream
 
+from ..ledger.cuts import Cut
+
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _PLACE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _LAST_ORD = (1 << 63) - 1
+_CUT_MICROS_MAX = 3_600 * 1_000_000
+"""A cut that is older than this, with more behind it, is of a log that is not followed any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class AsOf:
 
     stream: Stream
     version: Version
+    is_cut: bool = False
+    """A transaction of the source is known to end there."""
 
 
 def parse(text: str) -> Version | datetime:
@@ -43,6 +50,20 @@ def parse(text: str) -> Version | datetime:
     if moment is None or moment.tzinfo is None:
         raise Permanent("GC-6062", text=text)
     return moment
+
+
+def micros_of(moment: datetime) -> int:
+    """UTC microseconds since 1970."""
+    return (moment - _EPOCH) // _MICRO
+
+
+def at_time(stream: Stream, moment: datetime, last: Version, cut: Cut | None) -> AsOf:
+    """The place of a time. `last` is the last envelope that had been received then, `cut` the last cut."""
+    if cut is None or cut.epoch != last.epoch:
+        return AsOf(stream, last)
+    if cut.seq < last.seq and micros_of(moment) - cut.received > _CUT_MICROS_MAX:
+        return AsOf(stream, last)
+    return AsOf(stream, Version(cut.epoch, cut.seq, _LAST_ORD), is_cut=True)
 
 
 def last_received(changes: Iterable[ds.Dataset], moment: datetime) -> Version:

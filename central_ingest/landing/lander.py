@@ -33,6 +33,7 @@ from . import heat
 from .beginnings import begin_anew
 from .catalogue import Catalogue, Landing, Portion, app_of
 from .committing import Committing
+from .cuts import Cuts
 from .holes import Holes
 from .inventory import inventory
 from .lake import Lake
@@ -77,6 +78,7 @@ class Lander:
         self._now = now
         self._catalogue = Catalogue(ledger)
         self._holes = Holes(journal, ledger, suites, wall)
+        self._cuts = Cuts(ledger.cuts, wall)
         self._quarantine = quarantine
         self._shelf: Place | None = None
         """Of the quarantine, from which an envelope is being taken again."""
@@ -258,6 +260,7 @@ class Lander:
             self._committing.commit_or_refuse(landing)  # what came before lands, or is set aside, before it
             self._set_aside(landing.place, header, entry, fault)
             return
+        self._cuts.pass_by(header, batch.header, entry.received)
         rows = batch_rows(batch, header.epoch, header.seq, entry.received)
         self._pend(landing, batch.schema, rows, header, entry)
 
@@ -272,6 +275,7 @@ class Lander:
         landing = self._catalogue.find(header.stream, mark.table_name, schema)
         if self._passes_by(landing, header, entry):
             return
+        self._cuts.pass_by(header, mark, entry.received)
         landing.settles = landing.settles or mark.mark is not MarkKind.SNAPSHOT_BEGIN
         rows = mark_row(mark, schema, header.epoch, header.seq, entry.received)
         self._pend(landing, schema, rows, header, entry)
@@ -368,6 +372,7 @@ class Lander:
         if not self._holes.look(self._low_water, self.position):
             return
         self._unfinished.settle()
+        self._cuts.note()
         for one in self._ledger.streams():  # one that begins and never sends must not hold the journal
             self._low_water.setdefault(one.stream, min(one.low_water, self._journal.end))
         marks = dict.fromkeys(self._low_water, self.position)

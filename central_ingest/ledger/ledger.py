@@ -19,6 +19,7 @@ from protocol.names import Stream, TableName
 from . import tables as t
 from .address import Address
 from .commands import CommandBook
+from .cuts import CutBook
 from .damage import DamageBook
 from .engine import empty_engine, open_engine
 from .holes import HoleBook
@@ -42,6 +43,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self.commands = CommandBook(engine)
+        self.cuts = CutBook(engine)
         self.damage = DamageBook(engine)
         self.holes = HoleBook(engine)
         self.materialised = MaterialisedBook(engine)

@@ -275,3 +275,15 @@ materialised = Table(
 """How far the `current` of a table (`path` is that of its `changes`) is materialised, as its own statement says too:
 all of the envelopes up to (epoch, seq), and all that had landed by `time`. `landed`: what the catalogue said of the
 table then; another value there means news. `asked`: when somebody wanted it rebuilt."""
+
+cut = Table(
+    "cut",
+    metadata,
+    Column("site", Words, primary_key=True),
+    Column("source", Words, primary_key=True),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+)
+"""Envelopes that end a transaction of their source, the last one received in each minute (since 1970, UTC)."""

@@ -13,6 +13,7 @@ from central_ingest.ledger import holdings
 from central_ingest.ledger.address import Address
 from central_ingest.ledger.broken import break_epoch, broken_epochs
 from central_ingest.ledger.commands import new_command
+from central_ingest.ledger.cuts import Cut
 from central_ingest.ledger.holes import HEALED, Hole
 from central_ingest.ledger.ledger import (
     AgentRecord,
@@ -347,3 +348,30 @@ def test_a_rebuild_can_be_asked_for_before_anything_was_materialised(ledger: Led
     ledger.save_table(TableRecord(PATH, STREAM, TableName(None, None, "x"), ("id",), b"", 3, 10, 0))
     ledger.materialised.ask([PATH, "changes/h1/his/y-1"], 30)
     assert ledger.materialised.news() == [News(PATH, True, 10, None, True)]
+
+
+MINUTE = 60_000_000
+
+
+def test_of_cuts_the_last_of_each_minute_stays(ledger: Ledger) -> None:
+    times = [(1, 3 * MINUTE), (5, 3 * MINUTE + 7), (6, 4 * MINUTE), (9, 9 * MINUTE)]
+    given = [Cut(STREAM, 2, seq, received) for seq, received in times]
+    ledger.cuts.note(given)
+    ledger.cuts.note([Cut(STREAM, 2, 4, 3 * MINUTE + 30), Cut(OTHER_STREAM, 7, 1, 3 * MINUTE)])  # read again
+    assert ledger.cuts.last(STREAM, 3 * MINUTE - 1) is None
+    assert ledger.cuts.last(STREAM, 3 * MINUTE + 59) == given[1]
+    assert ledger.cuts.last(STREAM, 8 * MINUTE) == given[2]
+    assert ledger.cuts.last(STREAM, 99 * MINUTE) == given[3]
+    assert ledger.cuts.last(OTHER_STREAM, 99 * MINUTE) == Cut(OTHER_STREAM, 7, 1, 3 * MINUTE)
+    ledger.cuts.note([Cut(STREAM, 3, 1, 9 * MINUTE + 1)])  # an epoch counts before a sequence
+    assert ledger.cuts.last(STREAM, 99 * MINUTE) == Cut(STREAM, 3, 1, 9 * MINUTE + 1)
+
+
+def test_of_cuts_older_than_a_week_the_last_of_each_hour_stays(ledger: Ledger) -> None:
+    week, hour = 7 * 24 * 60 * MINUTE, 60 * MINUTE
+    old = [Cut(STREAM, 1, 1 + n, n * 20 * MINUTE) for n in range(6)]
+    new = [Cut(STREAM, 1, 100 + n, week + 3 * hour + n * MINUTE) for n in range(3)]
+    ledger.cuts.note([*old, *new])
+    ledger.cuts.thin(week + 2 * hour)
+    found = {ledger.cuts.last(STREAM, one.received) for one in [*old, *new]}
+    assert found == {None, old[2], old[5], *new}

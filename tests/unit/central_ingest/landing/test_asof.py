@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central_ingest.landing.asof import AsOf, last_received, parse
+from central_ingest.landing.asof import AsOf, at_time, last_received, parse
 from central_ingest.landing.query import CatalogueTable, QueryEngine, sql_name
+from central_ingest.ledger.cuts import Cut
 from protocol.change import Version
 from protocol.errors import Permanent
 from protocol.names import Stream, TableName
@@ -81,3 +82,20 @@ def test_every_current_of_the_query_is_of_that_place_and_other_sources_are_refus
     assert both["id"].to_pylist() == [3, 3]
     with pytest.raises(Permanent, match="GC-6063"):
         engine.query(f"SELECT id FROM {a} UNION ALL SELECT id FROM {other}", there)
+
+
+def test_a_time_is_the_last_cut_where_there_is_one() -> None:
+    stream, hour = Stream("h1", "his"), 3_600_000_000
+    moment, at = EPOCH_DAY + timedelta(hours=9), 9 * hour
+
+    def place(last: Version, cut: Cut | None) -> tuple[int, bool]:
+        found = at_time(stream, moment, last, cut)
+        assert (found.stream, found.version.epoch, found.version.ord) == (stream, 2, LAST)
+        return found.version.seq, found.is_cut
+
+    last = Version(2, 50, LAST)
+    assert place(last, None) == (50, False)
+    assert place(last, Cut(stream, 2, 40, at - hour)) == (40, True)
+    assert place(last, Cut(stream, 2, 40, at - hour - 1)) == (50, False)  # its log is not followed any more
+    assert place(last, Cut(stream, 2, 50, 0)) == (50, True)  # nothing has happened since
+    assert place(last, Cut(stream, 1, 40, at)) == (50, False)  # of another epoch
