@@ -9,6 +9,7 @@ import pytest
 from central_ingest.ledger.broken import broken_epochs
 from central_ingest.ledger.ledger import StreamRecord
 from protocol.envelope import Kind
+from protocol.errors import Transient
 
 from ..sender import OTHER_STREAM, STREAM, VISITS, Sender, a_batch
 from .ground import FaultyLake, Ground
@@ -83,6 +84,8 @@ def test_a_lake_that_lost_its_tables_has_what_the_journal_still_has(ground: Grou
     ground.store.give_up(start)
     ground.lake = FaultyLake()
     ground.start()
+    with pytest.raises(Transient, match="GC-6052"):
+        ground.look()
     ground.land()
     assert broken_epochs(ground.ledger) == {}, "the present epoch stands whole"
     assert ground.versions(STREAM, VISITS.table) == [(2, 2, 0), (2, 3, 0), (2, 4, 0)]

@@ -284,7 +284,7 @@ def _rows(draw: Draw, schema: TableSchema, most: int) -> list[dict[str, Any]]:
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_whatever_becomes_of_a_table_each_value_is_readable_exactly(data: st.DataObject) -> None:
     draw = data.draw

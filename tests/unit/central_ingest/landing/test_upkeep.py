@@ -337,7 +337,7 @@ ops = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(ops, min_size=8, max_size=30), st.integers(0, 40))
 def test_whatever_is_done_and_killed_in_any_order_the_rows_are_those_appended(
     steps: list[tuple[object, ...]], before: int
