@@ -39,7 +39,8 @@ def _look(lander: Lander, path: str) -> None:
     try:
         lander.look_at(path)
     except Transient as fault:
-        assert fault.code == "GC-6052"
+        if fault.code != "GC-6052":
+            raise
 
 
 class Region:
