@@ -24,7 +24,6 @@ from central_ingest.control import Control
 from central_ingest.enrolment import Enrolment, secret_hash
 from central_ingest.grants import Grants
 from central_ingest.inbox import Inbox
-from central_ingest.journal.archive import Notary
 from central_ingest.journal.files import FileJournal
 from central_ingest.journal.frames import HEADER_BYTES
 from central_ingest.journal.journal import Damage, Entry, Journal, Run
@@ -40,7 +39,6 @@ from central_ingest.receipts import Credit, Receipts
 from central_ingest.receiver import CentreVoice, Receiver
 from central_ingest.reception import Reception
 from central_ingest.restart import restore
-from central_ingest.retention import Retention
 from central_ingest.roster import Roster
 from central_ingest.safekeeping import KeptLedger, Safe
 from protocol import topics
@@ -60,8 +58,7 @@ from .witness import Witness
 SITE = "440100-7"
 TICK_SECONDS = 0.01
 RETRY_SECONDS = 1.0
-RETAIN_SECONDS = 5.0
-SEGMENT_BYTES_MAX = 16 << 10
+SEGMENT_BYTES_MAX = 64 << 10
 BACKLOG_BYTES_MAX = 256 << 10
 CREDIT_BYTES = 64 << 20
 INVITATION_MICROS = 10**9
@@ -186,12 +183,7 @@ class Centre(Machine):
 
     async def main(self) -> None:
         signer, opener, metrics = self._keys.signer(), LiveOpener(self._keys), Metrics(Lags(loop().time))
-        files = FileJournal.open(
-            self.root / "journal",
-            segment_bytes_max=SEGMENT_BYTES_MAX,
-            disk=self.disk,
-            notary=Notary.of(signer, SUITES),
-        )
+        files = FileJournal.open(self.root / "journal", segment_bytes_max=SEGMENT_BYTES_MAX, disk=self.disk)
         journal = self.journal = WatchedJournal(files, self.witness)
         ledger = self.ledger = self.open_ledger()
         self.completions += safekeeping.restore(Ledger(ledger._engine), self._safe(), journal)
@@ -231,15 +223,6 @@ class Centre(Machine):
             now=loop().time,
             wall=self._wall,
         )
-        retention = Retention(
-            files,
-            ledger,
-            SUITES,
-            keep_days=0,
-            evidence_days=None,
-            is_examined=lander.has_examined,
-            wall=lambda: loop().wall(),
-        )
         voice = CentreVoice(signer, self._wall)
         journaled = asyncio.Event()
         await asyncio.to_thread(lander.recover)
@@ -258,7 +241,6 @@ class Centre(Machine):
         async with asyncio.TaskGroup() as group:
             group.create_task(receiver.run())
             group.create_task(self._land(lander, credit, journaled))
-            group.create_task(self._retain(retention))
 
     async def _land(self, lander: Lander, credit: Credit, journaled: asyncio.Event) -> None:
         while True:
@@ -275,15 +257,6 @@ class Centre(Machine):
                     await asyncio.wait_for(journaled.wait(), pause)
                 except TimeoutError:
                     continue
-
-    async def _retain(self, retention: Retention) -> None:
-        """Archives whatever it may, and much more often than in earnest."""
-        while True:
-            await asyncio.sleep(RETAIN_SECONDS)
-            try:
-                await asyncio.to_thread(retention.step)
-            except Transient as fault:
-                self.note(f"nothing was archived: {fault.code}")
 
     def reads(self, source: str) -> None:
         raise AssertionError(f"the centre reads {source}")

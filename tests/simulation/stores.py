@@ -52,10 +52,6 @@ class Disk(FaultyDisk):
         self._moment()
         super().rename(old, new)
 
-    def remove(self, path: Path) -> None:
-        self._moment()
-        super().remove(path)
-
     def sync_directory(self, directory: Path) -> None:
         self._moment()
         super().sync_directory(directory)
