@@ -84,6 +84,7 @@ class Reception:
         self._refused = refused
         self._again = again
         self._sessions: dict[str, str] = {}
+        self._sessions_before: dict[str, str] = {}
         self._heard: dict[str, int] = {}
         """By agent: when it last said something authentic."""
         self._broken = broken_epochs(ledger)
@@ -126,7 +127,7 @@ class Reception:
             for stream in self._broken:
                 tenure = self._roster.tenure(stream)
                 if tenure is not None and self._is_broken(tenure):
-                    self._refuse(tenure.agent, stream, "GC-3010")
+                    self._say_broken(tenure)
 
     def _command(self) -> None:
         """Say what operators, and the journal, ask of the agents that are here."""
@@ -262,6 +263,15 @@ class Reception:
         epoch = tenure.head.epoch if tenure else 0
         self._say(agent, self._receipts.refusal(agent, session, stream, epoch, code))
 
+    def _say_broken(self, tenure: Tenure) -> None:
+        """To the session before as well: its hello may have come behind a later one, and an agent with nothing to send
+        would never hear of it."""
+        agent, stream, code = tenure.agent, tenure.stream, "GC-3010"
+        sessions = [s for s in (self._sessions.get(agent), self._sessions_before.get(agent)) if s is not None]
+        if sessions and self._is_news(agent, stream, (code, 0)):
+            for session in sessions:
+                self._say(agent, self._receipts.refusal(agent, session, stream, tenure.head.epoch, code))
+
     def _is_news(self, agent: str, stream: Stream, word: tuple[str, int]) -> bool:
         told = self._told.setdefault(agent, {})
         if told.get(stream) == word or (stream not in told and len(told) >= STREAMS_TOLD_MAX):
@@ -274,8 +284,11 @@ class Reception:
     def _hello(self, member: Member, hello: Hello) -> None:
         if hello.agent != member.agent:
             raise Rejected("GC-5003", agent=member.agent)
-        if self._sessions.get(member.agent) != hello.session:
+        before = self._sessions.get(member.agent)
+        if before != hello.session:
             self._told.pop(member.agent, None)
+            if before is not None:
+                self._sessions_before[member.agent] = before
         self._sessions[member.agent] = hello.session
         said: dict[str, int] = {}
         for head in hello.streams:
