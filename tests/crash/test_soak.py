@@ -33,7 +33,7 @@ from tests.foreign import by_kernel, by_polars
 from tests.servers import require_server
 
 SEED = int(os.environ.get("GUICANG_SEED", "20261127"))
-HOSPITALS, TABLES, SECONDS = map(int, os.environ.get("GUICANG_SOAK", "2x8x15").split("x"))
+HOSPITALS, TABLES, SECONDS = map(int, os.environ.get("GUICANG_SOAK", "2x6x10").split("x"))
 CHANGES_PER_STEP = 20
 SETTLE_SECONDS = 240.0
 KILL_SECONDS = (1.0, 5.0)

@@ -292,6 +292,17 @@ def test_an_epoch_that_the_journal_lost_a_part_of_is_refused_and_a_newer_one_tak
     assert brief(centre.greet(Sender(1, epoch=2))) == [("Receipt", "his", 2, 0)]
 
 
+def test_it_is_told_to_the_session_whose_hello_was_overtaken_by_an_older_one(centre: Centre) -> None:
+    """An agent that has nothing to send would not hear of it otherwise, and never begin anew."""
+    centre.greet(centre.a, AGAIN)
+    centre.greet(centre.a, SESSION)  # it was on its way for long
+    break_epoch(centre.ledger, STREAM, 1)
+    centre.clock += 2_000_000
+    told = {(one.session, brief([one])[0]) for one in centre.tick() if isinstance(one, Refusal)}
+    refusal = ("Refusal", "his", 1, "GC-3010")
+    assert told == {(AGAIN, refusal), (SESSION, refusal)}
+
+
 # envelopes
 
 
