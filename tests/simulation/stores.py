@@ -62,6 +62,11 @@ class Disk(FaultyDisk):
             for path in [path for path in names if not path.exists()]:
                 del names[path]
 
+    def close(self, fd: int) -> None:
+        """What a process had open that is gone is closed already when the last of it is collected."""
+        if fd in self._opened:
+            super().close(fd)
+
     def close_all(self) -> None:
         """As the system does for a process that is gone."""
         for fd in list(self._opened):
