@@ -123,11 +123,15 @@ def incomplete(ledger: Ledger) -> set[str]:
 
 def catalogue(ledger: Ledger) -> list[tuple[Any, int | None, int]]:
     """Every table as queries name it (`landing.query.CatalogueTable`), when it landed last, its rows in `changes`."""
-    from .landing.query import CatalogueTable, printed_names
+    from .landing.query import CatalogueTable, names_by_path
 
     records = ledger.lake_tables()
-    names = printed_names([(r.stream.site, r.stream.source, r.table) for r in records])
+    names = names_by_path(records)
     return [
-        (CatalogueTable(r.stream.site, r.stream.source, r.table, r.path, r.key, name), r.landed, r.rows)
-        for r, name in zip(records, names, strict=True)
+        (
+            CatalogueTable(r.stream.site, r.stream.source, r.table, r.path, r.key, names[r.path]),
+            r.landed,
+            r.rows,
+        )
+        for r in records
     ]

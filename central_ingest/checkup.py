@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from protocol.change import ASIDE_LARGE
 from protocol.envelope import parse
 from protocol.errors import Permanent
 from protocol.names import Stream
@@ -20,7 +19,7 @@ from .landing import tablefiles
 from .landing.delta import DeltaLake
 from .landing.inspecting import Inspection
 from .landing.mending import Mending
-from .landing.objects import Objects
+from .landing.objects import Objects, large_in
 from .landing.soundness import Mend, Reach, TableFound, Verdict, Wrong, judged
 from .ledger.broken import break_epoch
 from .ledger.ledger import Ledger
@@ -44,6 +43,8 @@ class Checkup:
         self._objects = objects
         self._quarantine_dir = quarantine_dir
         self._deep = deep
+        self._records = {one.path: one for one in ledger.lake_tables()}
+        """As they stood before anything was mended: a table is judged once."""
         self._reaches: dict[Stream, Reach] | None = None
         self._references: dict[str, set[Stream]] | None = None
         self.tables = 0
@@ -87,7 +88,7 @@ class Checkup:
 
     def _found(self) -> Iterator[TableFound]:
         present = dict(tablefiles.walk(self._lake.store))
-        known = {one.path for one in self._ledger.lake_tables() if one.synced_version >= 0}
+        known = {path for path, one in self._records.items() if one.synced_version >= 0}
         for path in sorted({*present, *known}):
             self.tables += 1
             found = self._inspect(path)
@@ -97,7 +98,7 @@ class Checkup:
         return Inspection(self._lake.store, path, deep=self._deep, now=time.time()).found()
 
     def _judged(self, found: TableFound) -> Iterator[Verdict]:
-        record = next((one for one in self._ledger.lake_tables() if one.path == found.path), None)
+        record = self._records.get(found.path)
         reach = Reach(True) if found.is_sound or record is None else self._reach(record.stream)
         return judged(found, None if record is None else record.synced_version, reach)
 
@@ -119,7 +120,7 @@ class Checkup:
     # what stands beside them
 
     def _of_the_ledger(self) -> Iterator[Verdict]:
-        knows = self._ledger.lake_tables() or self._ledger.streams() or self._ledger.agents()
+        knows = self._records or self._ledger.streams() or self._ledger.agents()
         if not knows and (self._journal.end or dict(tablefiles.walk(self._lake.store))):
             yield Verdict(Permanent("GC-6101"), Mend.START, "ledger")
 
@@ -146,7 +147,7 @@ class Checkup:
         """Objects that rows of `changes` refer to, of tables that can be read, and whose they are."""
         if self._references is None:
             self._references = {}
-            for record in self._ledger.lake_tables():
+            for record in self._records.values():
                 for sha256 in self._large_of(record.path):
                     self._references.setdefault(f"{record.stream.site}/{sha256}", set()).add(record.stream)
         return self._references
@@ -155,10 +156,7 @@ class Checkup:
         schema = self._lake.schema(path) if self._inspect(path).is_sound else None
         if schema is None or "_gc_aside" not in schema.names:
             return set()
-        lists = self._lake.read(path, ["_gc_aside"])["_gc_aside"].to_pylist()
-        return {
-            one["sha256"].hex() for asides in lists for one in asides or () if one["reason"] == ASIDE_LARGE
-        }
+        return large_in(self._lake.read(path, ["_gc_aside"])["_gc_aside"])
 
     def _of_the_journal(self) -> Iterator[Verdict]:
         if self._ledger.checkpoint() > self._journal.end:

@@ -28,8 +28,11 @@ def register(parent: typer.Typer) -> None:
 @app.command("list")
 def list_(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
     """各表物化到何时，以及合并前的变更行数 How fresh each table's materialised `current` is."""
+    from .landing.query import names_by_path
+
     ledger = Ledger.open(configuration.load(config).ledger_address)
-    facts = [{"table": name} | fact for name, fact in zip(_names(ledger), of_tables(ledger), strict=True)]
+    names = names_by_path(ledger.lake_tables()).values()
+    facts = [{"table": name} | fact for name, fact in zip(names, of_tables(ledger), strict=True)]
     ledger.close()
     if as_json:
         print_json(facts)
@@ -86,19 +89,14 @@ def _facts(record: TableRecord, made: Standing | None, now: int) -> dict[str, An
     }
 
 
-def _names(ledger: Ledger) -> list[str]:
-    from .landing.query import printed_names
-
-    records = ledger.lake_tables()
-    return printed_names([(r.stream.site, r.stream.source, r.table) for r in records])
-
-
 def _chosen(ledger: Ledger, what: str) -> list[str]:
     """Lake paths of `changes`. Raises Permanent GC-6061 where nothing is called so."""
-    from .landing.query import CHANGES, CURRENT, sql_name
+    from .landing.query import CHANGES, CURRENT, names_by_path, sql_name
 
-    paths = []
-    for record, name in zip(ledger.lake_tables(), _names(ledger), strict=True):
+    paths, records = [], ledger.lake_tables()
+    names = names_by_path(records)
+    for record in records:
+        name = names[record.path]
         known = {name, record.path, str(record.stream), sql_name(CURRENT, name), sql_name(CHANGES, name)}
         if what == "ALL" or what in known:
             paths.append(record.path)

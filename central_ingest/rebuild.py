@@ -57,6 +57,7 @@ def _run(loaded: Config, name: str, from_snapshot: bool) -> Iterator[dict[str, A
     from . import storing
     from .landing.delta import DeltaLake
     from .landing.objects import Objects
+    from .landing.query import names_by_path
     from .landing.rebuilding import Rebuilding
 
     keys = KeyStore(loaded.keys_dir)
@@ -82,7 +83,7 @@ def _run(loaded: Config, name: str, from_snapshot: bool) -> Iterator[dict[str, A
                 now=time.monotonic,
                 wall=wall,
             )
-            names = _names(ledger)
+            names = names_by_path(ledger.lake_tables())
             for one in rebuilding.run(streams, paths, from_snapshot=from_snapshot):
                 yield _facts(one, names)
         finally:
@@ -93,26 +94,19 @@ def _run(loaded: Config, name: str, from_snapshot: bool) -> Iterator[dict[str, A
 
 def _chosen(ledger: Ledger, name: str) -> tuple[set[Stream], set[str] | None]:
     """Streams, and lake paths of tables, or None for all of these streams. Raises Permanent GC-6076."""
+    from .landing.query import names_by_path
+
     streams = {one.stream for one in ledger.streams()}
     if name == ALL:
         return streams, None
     records = {one.path: one for one in ledger.lake_tables()}
-    for path, printed in _names(ledger).items():
+    for path, printed in names_by_path(records.values()).items():
         if name in (printed, path):
             return {records[path].stream}, {path}
     found = {one for one in streams if str(one) == name}
     if not found:
         raise Permanent("GC-6076", name=name)
     return found, None
-
-
-def _names(ledger: Ledger) -> dict[str, str]:
-    """By lake path, as `tables` prints them."""
-    from .landing.query import printed_names
-
-    records = ledger.lake_tables()
-    printed = printed_names([(one.stream.site, one.stream.source, one.table) for one in records])
-    return {one.path: name for one, name in zip(records, printed, strict=True)}
 
 
 def _facts(one: Any, names: dict[str, str]) -> dict[str, Any]:

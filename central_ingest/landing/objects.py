@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from protocol.batch import PieceHeader
+from protocol.change import ASIDE_LARGE
 from protocol.errors import Rejected, Transient
 from protocol.limits import MIB
 
@@ -25,11 +27,18 @@ _CHUNK = 4 * MIB
 _NAME = re.compile("[0-9a-f]{64}")
 
 
+def large_in(asides: pa.ChunkedArray) -> set[str]:
+    """SHA-256 of every large value that rows refer to, by their column `_gc_aside`."""
+    lists = asides.to_pylist()
+    return {one["sha256"].hex() for several in lists for one in several or () if one["reason"] == ASIDE_LARGE}
+
+
 class Objects:
     def __init__(self, parts: Path, store: Store | None = None) -> None:
         """`parts` is the folder of the part files, where finished objects lie too unless they have another store."""
         self._parts = parts
-        self._store = store or LocalStore(parts)
+        self._disk = LocalStore(parts)
+        self._store = store or self._disk
 
     def has(self, site: str, sha256: str) -> bool:
         return self._store.size(f"{site}/{sha256}") is not None
@@ -78,7 +87,8 @@ class Objects:
             if not part.exists() and self._store.size(name) is not None:
                 self._store.sync([name])  # whoever kept it may have died before it was durable
                 return True
-            part.parent.mkdir(parents=True, exist_ok=True)
+            self._disk.establish()
+            part.parent.mkdir(exist_ok=True)
             if piece.offset > (part.stat().st_size if part.exists() else 0):
                 raise Rejected("GC-5006", reason="a piece of a large value out of its order")
             with open(part, "r+b" if part.exists() else "w+b") as file:
@@ -92,16 +102,10 @@ class Objects:
 
     def make_durable(self, site: str, sha256: str) -> None:
         """Return once what has come of an unfinished object would survive a power cut. Raises Transient GC-6005."""
-        part = self._parts / site / f".{sha256}.part"
-        if not part.exists():  # its pieces were no such object: nothing has come
-            return
+        part = f"{site}/.{sha256}.part"
         try:
-            for place in (part, part.parent, self._parts, self._parts.parent):
-                fd = os.open(place, os.O_RDONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+            if self._disk.size(part) is not None:  # else its pieces were no such object: nothing has come
+                self._disk.sync([part])
         except OSError as e:
             raise Transient("GC-6005", path="files", reason=type(e).__name__) from e
 

@@ -21,6 +21,7 @@ from protocol.change import Version
 from protocol.errors import Permanent
 from protocol.names import Stream, TableName
 
+from ..ledger.ledger import TableRecord
 from . import current as rule
 from . import evolution
 from .asof import AsOf
@@ -66,6 +67,13 @@ def printed_names(tables: Iterable[tuple[str, str, TableName]]) -> list[str]:
     plain = [(printed_name(*one), one) for one in tables]
     count = Counter(name.casefold() for name, _ in plain)
     return [name if count[name.casefold()] == 1 else f"{name}#{_digits(*one)}" for name, one in plain]
+
+
+def names_by_path(records: Iterable[TableRecord]) -> dict[str, str]:
+    """The printed name of each table of the ledger, by its lake path."""
+    known = list(records)
+    names = printed_names([(r.stream.site, r.stream.source, r.table) for r in known])
+    return {r.path: name for r, name in zip(known, names, strict=True)}
 
 
 def _digits(site: str, source: str, table: TableName) -> str:

@@ -94,6 +94,7 @@ class Rebuilding:
         self._now = now
         self._wall = wall
         self._runs: dict[Stream, list[Run]] = {}
+        self._synced: dict[str, int] = {}
 
     def run(
         self, streams: Collection[Stream], paths: Collection[str] | None, *, from_snapshot: bool = False
@@ -104,6 +105,7 @@ class Rebuilding:
         `from_snapshot` makes do with a journal that begins later, if a full snapshot of the table stands whole in it.
         Raises Permanent GC-6073 before anything is changed, Transient GC-6005, GC-6001: then it can be run again.
         """
+        self._synced = {one.path: one.synced_version for one in self._ledger.lake_tables()}
         wholes = self._wholes(streams)
         for stream, whole in wholes.items():
             if whole.since is None or (whole.lacks and not from_snapshot):
@@ -212,7 +214,7 @@ class Rebuilding:
             if rows is None or floor_of(rows).above is None:
                 raise Permanent("GC-6074", table=name)
         with suppress(Transient):  # as at a daemon's start; where it cannot, `_live` sees to it
-            self._lake.recover(path, self._synced(path))
+            self._lake.recover(path, self._synced.get(path, -1))
         self._refuse_to_lose(record, txns, first[0])
         if record.synced_version < 0:  # of such a table nothing ever landed
             return Rebuilt(record, first, received, whole.lacks)
@@ -263,9 +265,6 @@ class Rebuilding:
             if there > new.get(app, 0):
                 name = f"{record.stream} {record.table}"
                 raise Permanent("GC-6075", table=name, epoch=epoch, seq=there)
-
-    def _synced(self, path: str) -> int:
-        return next((one.synced_version for one in self._ledger.lake_tables() if one.path == path), -1)
 
     def _txn(self, path: str, app: str) -> int | None:
         """What the table holds of an app; None where it cannot be opened: then it holds nothing for anybody."""

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from protocol.change import ASIDE_LARGE
 from protocol.errors import Permanent, Transient
 
 from ..ledger.ledger import Ledger
 from .delta import DeltaLake
 from .inspecting import Inspection, content_of, wrong_with
-from .objects import Objects
+from .objects import Objects, large_in
 from .recovery import LOG, log_entry
 from .refetching import Refetching
 from .soundness import Wrong
@@ -202,7 +201,10 @@ class Scrub:
     def _look_for_objects(self, path: str, content: bytes) -> None:
         """Large values that rows of a file refer to must be there."""
         site = path.split("/")[1]
-        for sha256 in _large_in(content):
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if "_gc_aside" not in file.schema_arrow.names:
+            return
+        for sha256 in large_in(file.read(columns=["_gc_aside"]).column("_gc_aside")):
             if not self._objects.has(site, sha256):
                 self._tell_of_object(f"{site}/{sha256}", Wrong.MISSING)
 
@@ -241,11 +243,3 @@ class Scrub:
                 found = files.get(name)
                 return found is None or wrong_with(self._lake.store, record.path, found, deep=True) is None
         return True
-
-
-def _large_in(content: bytes) -> set[str]:
-    file = pq.ParquetFile(pa.BufferReader(content))
-    if "_gc_aside" not in file.schema_arrow.names:
-        return set()
-    lists = file.read(columns=["_gc_aside"]).column("_gc_aside").to_pylist()
-    return {one["sha256"].hex() for asides in lists for one in asides or () if one["reason"] == ASIDE_LARGE}
