@@ -28,6 +28,7 @@ FRESH_SECONDS = 3_600.0
 class _Log:
     """What can be replayed from one checkpoint, or from the first entry: states by version, and what is broken."""
 
+    base: int
     states: dict[int, dict[str, LiveFile]] = field(default_factory=dict)
     txns: dict[int, dict[str, int]] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
@@ -55,7 +56,6 @@ class Inspection:
         top = max(newest.states, default=-1)
         live = newest.states.get(top, {})
         bad = {name: wrong for name, file in live.items() if (wrong := self._look(file)) is not None}
-        since = min((newest.added.get(name, -1) for name in bad), default=-1)
         sound, log = top, newest
         if bad or top < 0:
             sound, log = self._soundest([newest, *logs])
@@ -66,7 +66,7 @@ class Inspection:
             present[-1],
             newest.broken,
             bad,
-            since,
+            newest.base,
             sound,
             sum(one.rows or 0 for one in files),
             _held(log.txns.get(sound, {})),
@@ -79,7 +79,7 @@ class Inspection:
             for version in sorted(log.states, reverse=True):
                 if all(self._look(file) is None for file in log.states[version].values()):
                     return version, log
-        return -1, _Log()
+        return -1, _Log(-1)
 
     def _logs(self, present: list[int]) -> Iterator[_Log]:
         """From the newest checkpoint whose seal holds, then from older ones, at last from the first entry."""
@@ -92,7 +92,7 @@ class Inspection:
         yield self._replayed(state or TableState(), present)
 
     def _replayed(self, state: TableState, present: list[int]) -> _Log:
-        log = _Log()
+        log = _Log(state.version)
         self._note(log, state)
         broken = []
         for version in range(state.version + 1, present[-1] + 1):

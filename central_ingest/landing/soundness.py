@@ -60,8 +60,8 @@ class TableFound:
     last: int
     broken: tuple[int, ...] = ()
     bad: Mapping[str, Wrong] = field(default_factory=dict)
-    bad_since: int = -1
-    """The version that added the oldest of `bad`, where the log still says; -1 where it does not."""
+    base: int = -1
+    """The version of the checkpoint that its log was read from, below which no start cuts; -1 where there is none."""
     sound: int = -1
     sound_rows: int = 0
     held: tuple[int, int] | None = None
@@ -117,6 +117,6 @@ def _mend(found: TableFound, synced: int | None, reach: Reach) -> Mend:
         return Mend.ANEW
     durable = -1 if synced is None else synced
     above = [version for version in found.broken if version > durable]
-    if len(above) == len(found.broken) and (not found.bad or found.bad_since > durable):
-        return Mend.START
+    if len(above) == len(found.broken) and found.sound >= max(durable, found.base):
+        return Mend.START  # it cuts down to there; below that it takes everything for whole
     return Mend.AGAIN if reach.covers(found.held) else Mend.SNAPSHOT

@@ -175,6 +175,24 @@ def test_what_lies_below_a_checkpoint_is_landed_again_as_well(region: Region) ->
     assert region.rows() == rows
 
 
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_a_start_that_would_meet_what_is_gone_is_not_waited_for(region: Region, is_durable: bool) -> None:
+    """A joined file is not whole, and the files that it was joined from are gone: another engine's vacuum."""
+    rows, lake = region.rows(), DeltaLake(region.lake_dir)
+    files = lake.files(region.path)[:3]
+    parts = [part for one in files for part in lake.read_file(region.path, one)]
+    lake.rewrite(region.path, files, [pa.concat_tables(parts)], changes_rows=False)
+    for one in files:
+        (region.table() / one.path).unlink()
+    if is_durable:
+        lake.checkpoint(region.path)
+    empty(region.data_file(COMMITS))
+    assert told(region)[0] == ("GC-6096", Mend.AGAIN)
+    region.repair()
+    region.land()
+    assert region.rows() == rows
+
+
 def test_what_the_journal_no_longer_has_is_a_gap_and_a_snapshot_heals_it(region: Region) -> None:
     rows, path = region.rows(), region.path
     rot(region.data_file(2))

@@ -11,6 +11,7 @@ from central_ingest.landing.soundness import Mend, Reach, TableFound, Wrong, jud
 PATH, DERIVED = "changes/h1/his/a", "current/h1/his/a"
 WHOLE, NOTHING = Reach(True), Reach(False)
 BAD = {"f": Wrong.MISSING}
+ABOVE = [("GC-6096", Mend.START)]
 
 CASES = [
     ("nothing is wrong", TableFound(PATH, 5, sound=5), 5, WHOLE, []),
@@ -22,18 +23,21 @@ CASES = [
     ("torn below it", TableFound(PATH, 5, (5,), sound=4), 5, WHOLE, [("GC-6095", Mend.AGAIN)]),
     ("two torn", TableFound(PATH, 5, (3, 5), sound=2), 5, WHOLE, [("GC-6095", Mend.AGAIN)] * 2),
     ("torn, no journal", TableFound(PATH, 5, (3,), sound=2), 5, NOTHING, [("GC-6095", Mend.SNAPSHOT)]),
-    ("bad file", TableFound(PATH, 5, (), BAD, 2, 1), 5, WHOLE, [("GC-6096", Mend.AGAIN)]),
+    ("bad file", TableFound(PATH, 5, (), BAD, sound=1), 5, WHOLE, [("GC-6096", Mend.AGAIN)]),
+    ("bad file above what is durable", TableFound(PATH, 5, (), BAD, sound=4), 4, WHOLE, ABOVE),
     (
-        "bad file above what is durable",
-        TableFound(PATH, 5, (), BAD, 5, 4),
+        "bad file there, and below it",
+        TableFound(PATH, 5, (), BAD, sound=2),
         4,
         WHOLE,
-        [("GC-6096", Mend.START)],
+        [("GC-6096", Mend.AGAIN)],
     ),
+    ("bad file above a checkpoint", TableFound(PATH, 5, (), BAD, base=3, sound=4), 2, WHOLE, ABOVE),
+    ("bad file in it", TableFound(PATH, 5, (), BAD, base=3, sound=2), 2, WHOLE, [("GC-6096", Mend.AGAIN)]),
     ("bad file of nobody knows when", TableFound(PATH, 5, (), BAD), 5, NOTHING, [("GC-6096", Mend.SNAPSHOT)]),
-    ("bad file and orphans", TableFound(PATH, 5, (), BAD, 2, 1, orphans=1), 5, WHOLE, None),
+    ("bad file and orphans", TableFound(PATH, 5, (), BAD, sound=1, orphans=1), 5, WHOLE, None),
     ("derived, torn", TableFound(DERIVED, 5, (5,), sound=4), None, NOTHING, [("GC-6095", Mend.ANEW)]),
-    ("derived, bad file", TableFound(DERIVED, 5, (), BAD, 2, 1), None, NOTHING, [("GC-6096", Mend.ANEW)]),
+    ("derived, bad file", TableFound(DERIVED, 5, (), BAD, sound=1), None, NOTHING, [("GC-6096", Mend.ANEW)]),
     ("derived, sound", TableFound(DERIVED, 5, sound=5), None, NOTHING, []),
 ]
 
