@@ -116,8 +116,9 @@ class Rewriting(Holding):
         what a power cut left of it."""
         with self._faults("_system"):
             for item in self.store.list(_REWRITING):
-                path = self.store.get(f"{_REWRITING}/{item.name}").decode()
-                self.recover(path, -1)
+                content = self.store.get(f"{_REWRITING}/{item.name}")
+                if commits.digest(content) == item.name:  # else it is torn, and its rewrite had not begun
+                    self.recover(content.decode(), -1)
                 self.store.delete(f"{_REWRITING}/{item.name}")
 
     def sealed(self, path: str) -> int:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from central_ingest.landing import checkpoints
-from central_ingest.landing.commits import entry_version
+from central_ingest.landing.commits import digest, entry_version
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Recovery, Txn
 from central_ingest.landing.localstore import LocalStore
@@ -355,3 +355,17 @@ def test_whatever_is_done_and_killed_in_any_order_the_rows_are_those_appended(
         if plain.rows:
             for reader in READERS:
                 assert sorted(reader(plain.root / PATH)["id"].to_pylist()) == plain.rows
+
+
+@pytest.mark.parametrize("left", [".{}.new", "{}.new", "{}"], ids=["a draft", "another store's", "torn"])
+def test_an_intent_that_was_never_whole_is_none(tmp_path: Path, left: str) -> None:
+    """Killed while it said what it was about to rewrite: nothing was rewritten yet, and the next start goes on."""
+    lake = DeltaLake(tmp_path)
+    lake.make_durable(PATH, lake.append(PATH, numbered(1), [Txn(APP, 1)]))
+    intents = tmp_path / "_system" / "rewriting"
+    intents.mkdir(parents=True)
+    (intents / left.format(digest(PATH.encode()))).write_bytes(b"changes/h1/his/")
+    again = DeltaLake(tmp_path)
+    again.resume()
+    assert list(intents.iterdir()) == []
+    assert rows(again) == expected(2)[1:]
