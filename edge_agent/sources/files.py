@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from edge_agent.sources.columns import Carrier, Layout
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
+from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.folder import FileState, Folder, FoundFile, glob_matcher
 from edge_agent.sources.opening import open_shared
-from edge_agent.sources.settings import FileRule
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.errors import Fault, Permanent, Rejected, Transient

@@ -6,16 +6,15 @@ read from disk or environment here; secrets are fetched by the registry.
 
 from __future__ import annotations
 
-import codecs
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from edge_agent.sources.filerule import FileRule
 from edge_agent.timetable import Timetable
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-_DELIMITER_CHARS_REFUSED = "\r\n"
 
 
 class TableSettings(BaseModel):
@@ -195,38 +194,6 @@ class PostgresSettings(SqlSettings):
     def inserts_of(self, slug: str) -> str | None:
         """The publication, where there is one, of what is created in tables that may not publish more."""
         return None if self.publications else f"{self.publications_of(slug)[0]}_inserts"
-
-
-class FileRule(BaseModel):
-    """[[sources.<slug>.rules]]: how files are read. The first rule that matches a file counts."""
-
-    model_config = _STRICT
-
-    glob: str = Field(description="Path below the folder: * within a name, **/ across folders; case ignored.")
-    table: str | None = Field(
-        None, min_length=1, description="Read all matching files as this one table; absent: a table a file."
-    )
-    encoding: str = Field("utf-8", description="Character encoding; a byte order mark is accepted.")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="Between two values.")
-    quote: str = Field('"', max_length=1, description="Around a value that needs it; empty: none.")
-    header: bool = Field(True, description="The first line names the columns; else they are c1, c2, ….")
-    key: tuple[str, ...] = Field((), description="Columns that tell rows apart; empty: a multiset.")
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            b"".decode(codecs.lookup(value).name)
-        except LookupError:
-            raise ValueError("not a known character encoding") from None
-        return value
-
-    @field_validator("delimiter", "quote")
-    @classmethod
-    def _usable(cls, value: str) -> str:
-        if value and value in _DELIMITER_CHARS_REFUSED:
-            raise ValueError("a line break cannot serve here")
-        return value
 
 
 class FilesSettings(_Common):

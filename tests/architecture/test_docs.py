@@ -15,7 +15,8 @@ from central_ingest.config import SAMPLE
 from central_ingest.config import Config as CentralConfig
 from edge_agent import sample
 from edge_agent.config import Config as AgentConfig
-from edge_agent.sources.settings import FileRule, SourceSettings, TableSettings
+from edge_agent.sources.filerule import FileRule
+from edge_agent.sources.settings import SourceSettings, TableSettings
 from protocol.errors import CATALOGUE
 
 ROOT = Path(__file__).parents[2]

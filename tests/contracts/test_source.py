@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 
 from edge_agent.sources.columns import weight
+from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.memory import MemorySource
-from edge_agent.sources.settings import FileRule
 from edge_agent.sources.source import PageLimits, Rows, Source, Way
 from edge_agent.sources.sql import SqlSource
 from protocol.canonical import encode_rows

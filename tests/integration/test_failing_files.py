@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
-from edge_agent.sources.settings import FileRule, FilesSettings
+from edge_agent.sources.settings import FilesSettings
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
 from protocol.names import TableName

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from edge_agent import sample
 from edge_agent.config import AgentSection, LinkSection, RemoteSection, SpoolSection, load, secret
-from edge_agent.sources.settings import FileRule, FilesSettings, SqlSettings
+from edge_agent.sources.filerule import FileRule
+from edge_agent.sources.settings import FilesSettings, SqlSettings
 from protocol.errors import Permanent
 
 SOURCE = '[sources.his]\nkind = "sql"\nurl = "sqlite:////his.db"\n'

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
+from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.folder import glob_matcher
 from edge_agent.sources.registry import open_source
-from edge_agent.sources.settings import FileRule, FilesSettings, SqlSettings, TableSettings
+from edge_agent.sources.settings import FilesSettings, SqlSettings, TableSettings
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Fault, Permanent, Rejected, Transient
 from protocol.names import TableName
