@@ -1,0 +1,104 @@
+"""In which encoding the text of a DBF file is.
+
+Four may say it, and the first that does counts: the rule (people know of files that lie, as those that say Windows ANSI
+and hold GBK), a `.cpg` file beside it, the header's language driver, and last
+the text itself: Chinese in UTF-8, or in GBK, as in China whatever names no code page; where it looks like neither, only
+ASCII is read and all else stands aside, for a guess would be carried without a word. dbfread's table of the drivers is
+used; but its "ascii" of a missing one is not, and its GBK is read as GB18030: the same characters wherever Python's GBK
+has one, and those of users (EUDC) as Windows has them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from dbfread.codepages import codepages
+
+from edge_agent.sources.filerule import AUTO, FileRule
+from edge_agent.sources.kinds.dbf_header import Header
+from edge_agent.sources.kinds.kind import Opened
+from protocol.limits import KIB
+
+CHINESE = "gb18030"
+UTF_8 = "utf-8"
+ASCII = "ascii"
+_OF_WINDOWS = {"65001": UTF_8, "936": CHINESE, "20936": CHINESE, "54936": CHINESE}
+_GBK = frozenset({"gbk", "gb2312"})
+_PLAIN = bytes(range(0x20, 0x7F)).replace(b"\\", b"").replace(b"~", b"")
+"""What every code page has in common; Shift-JIS has its own mind about the other two."""
+_CPG_BYTES_MAX = 256
+_SAMPLE_BYTES = 256 * KIB
+_COMMON = "gb2312"
+"""The characters of everyday Chinese. What another code page's bytes happen to be in GBK is mostly beyond them."""
+
+
+def charset(opened: Opened, rule: FileRule, header: Header) -> str:
+    """Python's name of it. Rejected GC-2008 where what is declared is none of a DBF file."""
+    if rule.encoding != AUTO and "encoding" in rule.model_fields_set:
+        return _usable(opened, rule.encoding, "its rule names an encoding that no DBF file has")
+    named = opened.companions.get(".cpg")
+    if named is not None:
+        named.seek(0)
+        text = named.read(_CPG_BYTES_MAX).decode("ascii", "replace").strip("\0\ufeff \r\n\t")
+        if text:
+            return _usable(
+                opened, _of_cpg(text), "its .cpg file names no code page that is known; declare `encoding`"
+            )
+    if header.language in codepages and header.language:
+        return _usable(opened, codepages[header.language][0], "")
+    return _of_text(opened, header)
+
+
+def _of_cpg(text: str) -> str:
+    """As ArcGIS, QGIS and others write it: UTF-8, 65001, 936, ANSI 1251, OEM 866, 88591, ISO 8859-1, GBK, …"""
+    name = text.lower().replace("windows-", "").replace("iso 8859", "iso8859")
+    number = re.fullmatch(r"(?:ansi|oem|cp|ms)?[ _-]?(\d{3,5})", name)
+    if number is None:
+        return name
+    digits = number[1]
+    if digits in _OF_WINDOWS:
+        return _OF_WINDOWS[digits]
+    return f"iso8859-{digits[4:]}" if digits.startswith("8859") else f"cp{digits}"
+
+
+def _usable(opened: Opened, name: str, problem: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+        if _PLAIN.decode(found).encode(found) != _PLAIN:
+            raise LookupError
+    except (LookupError, UnicodeError):
+        raise opened.refused(problem) from None
+    return CHINESE if found in _GBK else found
+
+
+def _of_text(opened: Opened, header: Header) -> str:
+    texts = [text for text in _sample(opened, header) if not text.isascii()]
+    if texts and all(_is_chinese(text, UTF_8) for text in texts):
+        return UTF_8
+    likely = sum(_is_chinese(text, CHINESE) for text in texts)
+    return CHINESE if 2 * likely >= len(texts) else ASCII
+
+
+def _sample(opened: Opened, header: Header) -> Iterator[bytes]:
+    """Texts of the first records."""
+    opened.stream.seek(header.length)
+    size = header.record_bytes
+    first = opened.stream.read(max(1, min(_SAMPLE_BYTES // size, header.records)) * size)
+    for at in range(0, len(first) - size + 1, size):
+        for field in header.fields:
+            if field.letter == "C" and not field.is_binary:
+                yield first[at + field.start : at + field.stop].rstrip(b" \0")
+
+
+def _is_chinese(text: bytes, encoding: str) -> bool:
+    """Whether these bytes are of the encoding, and mostly characters that Chinese is written with."""
+    try:
+        # What the end of the field cuts in two is no sign against the encoding.
+        read = codecs.getincrementaldecoder(encoding)().decode(text)
+    except UnicodeError:
+        return False
+    beyond = [c for c in read if not c.isascii()]
+    common = b"".join(c.encode(_COMMON, "ignore") for c in beyond)
+    return len(common) >= len(beyond)
