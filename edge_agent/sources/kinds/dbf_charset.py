@@ -28,6 +28,8 @@ _OF_WINDOWS = {"65001": UTF_8, "936": CHINESE, "20936": CHINESE, "54936": CHINES
 _GBK = frozenset({"gbk", "gb2312"})
 _PLAIN = bytes(range(0x20, 0x7F)).replace(b"\\", b"").replace(b"~", b"")
 """What every code page has in common; Shift-JIS has its own mind about the other two."""
+_NO_LANGUAGE = frozenset({0, 0x57})
+"""0x57 is what Delphi's and ArcView's programs write: Windows' own code page, whatever it was, in China GBK."""
 _CPG_BYTES_MAX = 256
 _SAMPLE_BYTES = 256 * KIB
 _COMMON = "gb2312"
@@ -46,7 +48,7 @@ def charset(opened: Opened, rule: FileRule, header: Header) -> str:
             return _usable(
                 opened, _of_cpg(text), "its .cpg file names no code page that is known; declare `encoding`"
             )
-    if header.language in codepages and header.language:
+    if header.language in codepages and header.language not in _NO_LANGUAGE:
         return _usable(opened, codepages[header.language][0], "")
     return _of_text(opened, header)
 

@@ -121,7 +121,13 @@ def number(field: Field) -> tuple[pa.DataType, Read]:
     wire = pa.decimal128(digits, field.decimals)
 
     def read(raw: pa.Array) -> Reading:
-        values, odd = _numerals(raw, lambda value: _plain(wire, value))
+        values = _numerals(raw)
+        if not _may_have_exponents(values):
+            try:
+                return values.cast(pa.string()).cast(wire), None
+            except pa.ArrowInvalid:
+                pass
+        values, odd = _plain_numerals(raw, values, lambda spelling: _plain(wire, spelling))
         array, unfit = spelt.read(wire, values)
         return array, (odd | (_originals(raw, unfit) or {})) or None
 
@@ -129,32 +135,38 @@ def number(field: Field) -> tuple[pa.DataType, Read]:
 
 
 def _number_text(raw: pa.Array) -> Reading:
-    values, odd = _numerals(raw, lambda value: value)
+    values, odd = _plain_numerals(raw, _numerals(raw), lambda spelling: spelling)
     return values.cast(pa.string()), odd or None
 
 
-def _numerals(raw: pa.Array, plain: Callable[[bytes], bytes | None]) -> tuple[pa.Array, dict[int, Odd]]:
-    """Numbers as they stand there, null where there is none; `plain` says how one with an exponent is spelt, if at all.
-
-    Arrow never sees another spelling: it takes `1e+-8` for a number, and some exponents end its process (26.0.1).
-    """
+def _numerals(raw: pa.Array) -> pa.Array:
+    """As they stand there; null where nothing does."""
     texts = _bytes(trimmed(raw, pc.ascii_trim))
-    values = pc.if_else(pc.equal(texts, b""), None, texts)
-    rows = pc.indices_nonzero(
-        pc.invert(pc.match_substring_regex(values, _NUMERAL)).fill_null(False)
-    ).to_pylist()
-    if not rows:
-        return values, {}
+    return pc.if_else(pc.equal(texts, b""), None, texts)
+
+
+def _may_have_exponents(values: pa.Array) -> bool:
+    """Arrow never sees one: it takes `1e+-8` for a number, and some end its process (26.0.1)."""
+    content = values.buffers()[2]
+    letters = b"" if content is None else content.to_pybytes()
+    return b"e" in letters or b"E" in letters
+
+
+def _plain_numerals(
+    raw: pa.Array, values: pa.Array, plain: Callable[[bytes], bytes | None]
+) -> tuple[pa.Array, dict[int, Odd]]:
+    """Those that are numbers, and what is none; `plain` says how one with an exponent is spelt, if it fits."""
+    is_odd = pc.invert(pc.match_substring_regex(values, _NUMERAL)).fill_null(False)
     kept = values.to_pylist()
     odd: dict[int, Odd] = {}
-    for row in rows:
+    for row in pc.indices_nonzero(is_odd).to_pylist():
         spelling, kept[row] = kept[row], None
-        if _EXPONENT.fullmatch(spelling):
+        is_number = _EXPONENT.fullmatch(spelling) is not None
+        if is_number:
             kept[row] = plain(spelling)
         if kept[row] is None:
             # One that did not fit its field is asterisks: what it was is lost.
-            is_number = b"*" in spelling or _EXPONENT.fullmatch(spelling)
-            odd[row] = (ASIDE_RANGE if is_number else ASIDE_TYPE, raw[row].as_py())
+            odd[row] = (ASIDE_RANGE if is_number or b"*" in spelling else ASIDE_TYPE, raw[row].as_py())
     return pa.array(kept, pa.binary()), odd
 
 

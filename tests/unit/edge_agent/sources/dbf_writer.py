@@ -1,16 +1,19 @@
-"""Writes DBF files and their memos byte by byte, after the documents of their makers, for tests."""
+"""Writes DBF files and their memos byte by byte, after the documents of their makers, and reads them, for tests."""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds.dbf import DbfKind
 from edge_agent.sources.kinds.kind import FileTable, Opened
+from protocol.errors import Rejected
 
 VISUAL = 0x30
 NULLABLE, BINARY = 2, 4
@@ -136,3 +139,16 @@ def values(data: bytes, beside: Mapping[str, bytes] | None = None, **rule: Any) 
     found = read(data, beside, **rule)
     assert not any(aside for _, aside in found)
     return [row for row, _ in found]
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(Rejected) as caught:
+        call()
+    assert caught.value.code == "GC-2008"
+    return str(caught.value.facts["problem"])
+
+
+def one(spec: Spec, value: bytes, **more: Any) -> tuple[Any, tuple[str, bytes] | None]:
+    """A value and its aside, of a file that has nothing else."""
+    ((row, aside),) = read(dbf([spec], [[value]], **more))
+    return row[0], aside.get(str(spec.name))
