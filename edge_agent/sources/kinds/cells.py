@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -22,19 +22,8 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from edge_agent.sources.columns import aside
-from edge_agent.sources.source import Rows
-from protocol.canonical import Aside
+from edge_agent.sources.kinds.carrying import OddCell
 from protocol.change import ASIDE_RANGE
-
-
-@dataclass(frozen=True, slots=True)
-class OddCell:
-    """What no column carries: the reason of its aside, and its text."""
-
-    reason: str
-    text: str
-
 
 Cell: TypeAlias = str | int | float | bool | datetime | time | timedelta | OddCell
 """A cell that has a value; moments and times have no zone."""
@@ -242,19 +231,3 @@ class Seen:
         if len(types) > 1:
             return MIXED
         return _OF_ONE[types.pop()] if types else TEXT
-
-
-def rows_of(
-    names: Sequence[str], columns: Sequence[CellColumn], records: Iterable[Sequence[Cell | None]]
-) -> Rows:
-    """Records, each one value a column, as rows."""
-    by_column = list(zip(*records, strict=True)) or [()] * len(names)
-    arrays = []
-    asides: list[list[Aside] | None] | None = None
-    for name, column, values in zip(names, columns, by_column, strict=True):
-        array, odd = column.build(values)
-        arrays.append(array)
-        for row, cell in odd.items():
-            asides = [None] * len(values) if asides is None else asides
-            asides[row] = [*(asides[row] or ()), aside(name, cell.reason, cell.text.encode())]
-    return Rows(arrays, asides)

@@ -15,7 +15,8 @@ from functools import cached_property
 from itertools import islice
 
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds.cells import Cell, CellColumn, OddCell, Seen, rows_of, spelt
+from edge_agent.sources.kinds.carrying import SLICE_BYTES, SLICE_ROWS, OddCell, rows_of
+from edge_agent.sources.kinds.cells import Cell, CellColumn, Seen, spelt
 from edge_agent.sources.kinds.guarding import damage_is_refused
 from edge_agent.sources.kinds.kind import FileTable, Opened
 from edge_agent.sources.kinds.sheets import Extras, Sheet, Workbook
@@ -24,11 +25,8 @@ from edge_agent.sources.kinds.xlsx import XlsxWorkbook
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
 from protocol.errors import Rejected
-from protocol.limits import COLUMNS_MAX, MIB, NAME_BYTES_MAX
+from protocol.limits import COLUMNS_MAX, NAME_BYTES_MAX
 from protocol.schema import Column
-
-SLICE_ROWS = 5_000
-SLICE_BYTES = 4 * MIB
 
 _DAMAGED = "the workbook is damaged"
 _ZIP = b"PK\x03\x04"

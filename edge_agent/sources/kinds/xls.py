@@ -16,7 +16,8 @@ from typing import Any
 
 import xlrd
 
-from edge_agent.sources.kinds.cells import Cell, OddCell, Shown, dated, shown_by
+from edge_agent.sources.kinds.carrying import OddCell
+from edge_agent.sources.kinds.cells import Cell, Shown, dated, shown_by
 from edge_agent.sources.kinds.kind import Opened
 from edge_agent.sources.kinds.sheets import Extras, Merged, Row, Sheet
 from protocol.change import ASIDE_TYPE

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from pyexpat import XMLParserType
 
-from edge_agent.sources.kinds.cells import Cell, OddCell, Shown, dated, number
+from edge_agent.sources.kinds.carrying import OddCell
+from edge_agent.sources.kinds.cells import Cell, Shown, dated, number
 from edge_agent.sources.kinds.kind import Opened
 from edge_agent.sources.kinds.sheets import COLUMNS_MAX, ROWS_MAX, Extras, Merged, Row, Sheet
 from edge_agent.sources.kinds.xlsxpackage import (

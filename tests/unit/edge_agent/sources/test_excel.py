@@ -22,7 +22,8 @@ from xlrd.xldate import xldate_as_datetime
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds import excel, xls, xlsxpackage
-from edge_agent.sources.kinds.cells import Cell, OddCell, Shown, dated, number, shown_by
+from edge_agent.sources.kinds.carrying import OddCell
+from edge_agent.sources.kinds.cells import Cell, Shown, dated, number, shown_by
 from edge_agent.sources.kinds.excel import ExcelKind
 from edge_agent.sources.kinds.sheets import Extras
 from protocol.errors import Rejected
