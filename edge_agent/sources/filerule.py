@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from edge_agent.sources.kinds.dicomcharset import Charset
+
 _BREAKS = "\r\n"
 
 KindName = Literal[
@@ -50,6 +52,13 @@ class FileRule(BaseModel):
             b"".decode("utf-8" if value == AUTO else codecs.lookup(value).name)
         except LookupError:
             raise ValueError("not a known character encoding") from None
+        return value
+
+    @field_validator("dicom_charset")
+    @classmethod
+    def _known_charset(cls, value: str | None) -> str | None:
+        if value is not None and not Charset.of(value).is_known:
+            raise ValueError("not a known character set of DICOM")
         return value
 
     @field_validator("delimiter", "quote")
