@@ -78,8 +78,8 @@ class Inflating:
         self._left = INFLATED_BYTES_MAX
 
     def read(self, count: int, /) -> bytes:
-        """At least one byte, unless it is the end."""
-        while not self._inflater.eof:
+        """At least one byte, unless it is the end, or none is wanted: to zlib 0 is no bound."""
+        while count and not self._inflater.eof:
             rest = self._inflater.unconsumed_tail
             piece = rest or self._stream.read(_PIECE_BYTES)
             try:

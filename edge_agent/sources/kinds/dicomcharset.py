@@ -92,9 +92,7 @@ class Charset:
         """`raw` as text, or None where it is none of this set. `resets`: delimiters of the value beside line ends."""
         try:
             if self.codec is not None:
-                text = raw.decode(self.codec)
-                # Some codes are read but never written, so their text would not lead back to them.
-                return text if text.encode(self.codec) == raw else None
+                return raw.decode(self.codec)
             if self.g0 == _ASCII and raw.isascii() and b"\x1b" not in raw:
                 return raw.decode("ascii")
             return self._extended(raw, resets)

@@ -94,6 +94,7 @@ def test_every_transfer_syntax_gives_the_same(syntax: str) -> None:
     order = ">" if syntax == BIG else "<"
     elements = [
         element(0x00080060, "CS", b"CT", syntax),
+        element(0x00080090, "PN", b"", syntax),
         element(0x00100020, "LO", b"007 ", syntax),
         element(0x00180050, "DS", b"1.50", syntax),
         element(0x00280010, "US", struct.pack(f"{order}H", 512), syntax),
@@ -109,6 +110,7 @@ def test_every_transfer_syntax_gives_the_same(syntax: str) -> None:
     ]
     assert dataset(record) == {
         "00080060": {"vr": "CS", "Value": ["CT"]},
+        "00080090": {"vr": "PN"},
         "00100020": {"vr": "LO", "Value": ["007"]},
         "00180050": {"vr": "DS", "Value": ["1.50"]},
         "00280010": {"vr": "US", "Value": [512]},
@@ -122,8 +124,11 @@ def test_the_preamble_and_the_header_may_be_missing(begin: int) -> None:
     assert (column(record, "patient_name"), column(record, "rows"), record.problem) == ("A^B", 512, None)
 
 
+LONG_FIRST = b"\x08\0\x05\0" + struct.pack("<L", 5_000) + b"a" * 6_000
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"\0" * 200, b"%PDF-1.4\n" * 30, b"\x08\0", b"PK\x03\x04" + b"a" * 300]
+    "data", [b"", b"\0" * 200, b"%PDF-1.4\n" * 30, b"\x08\0", b"PK\x03\x04" + b"a" * 300, LONG_FIRST]
 )
 def test_another_file_is_refused(data: bytes) -> None:
     with pytest.raises(Rejected) as caught:
@@ -201,6 +206,8 @@ def test_private_elements_are_known_by_their_creator() -> None:
     found = dataset(read(file(creator, value, element(0x00111001, "", b"x ", IMPLICIT), syntax=IMPLICIT)))
     assert found["00091001"] == {"vr": "LO", "Value": ["GE_GENESIS_FF"]}
     assert found["00111001"] == {"vr": "UN", "InlineBinary": "eCA="}
+    long = element(0x00090010, "", b"GEMS_IDEN_01".ljust(100), IMPLICIT)  # longer than a creator can be
+    assert dataset(read(file(long, value, syntax=IMPLICIT)))["00091001"]["vr"] == "UN"
 
 
 def test_sequences_of_every_spelling() -> None:
@@ -231,6 +238,7 @@ def test_sequences_of_every_spelling() -> None:
         [],
     ]
     assert (column(record, "patient_name"), column(record, "rows")) == (None, 512)
+    assert "FFFEE0DD" not in found
 
 
 def test_an_item_has_its_own_character_set_or_inherits_it() -> None:
@@ -336,6 +344,14 @@ def test_what_is_broken_within_a_length_ends_with_it() -> None:
     )
     assert (column(record, "patient_name"), column(record, "rows")) == ("A^B", 512)
     assert len(dataset(record)["00081115"]["Value"]) == 1
+
+
+def test_what_is_broken_and_ends_among_other_things_ends_all() -> None:
+    """The length leads into the midst of a text, and what stands there is no element."""
+    text = item(element(0x00081030, "LO", b"x" * 200))
+    record = read(file(NAME, element(0x00081115, "SQ", text, length=40), ROWS))
+    assert record.problem == "the lengths of elements do not fit into each other"
+    assert list(dataset(record)) == ["00100010", "00081115"]
 
 
 def test_zeros_at_the_end_are_padding() -> None:
