@@ -80,7 +80,7 @@ class Health:
         freshness = None if fresh_as_of is None else max(0.0, (now - fresh_as_of) / 1e6)
         facts = self._facts["sources"][slug]
         tables = runner.report.tables.copy()  # capture adds to it meanwhile, on another thread
-        faults = _faults(tables) + _unmatched(runner.report.unmatched)
+        faults = _parts(runner.report.alarms) + _faults(tables) + _unmatched(runner.report.unmatched)
         serious = [f for f in faults if f["code"] not in PASSING]
         code = self._courier.refused.get(slug)
         paused = self._orders.pause_of(slug)
@@ -153,6 +153,11 @@ def _faults(tables: Mapping[TableName, TableReport]) -> list[dict[str, Any]]:
 def _unmatched(faults: Sequence[Fault]) -> list[dict[str, Any]]:
     """In place of a table's name stands the pattern that fits none."""
     return [{"table": fault.facts["pattern"], **fault.as_json()} for fault in faults]
+
+
+def _parts(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """In place of a table's name stands the part that is out of reach."""
+    return [{"table": fault.facts["folder"], **fault.as_json()} for fault in faults]
 
 
 def write_status(path: Path, status: dict[str, Any]) -> None:

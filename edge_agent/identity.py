@@ -114,14 +114,14 @@ class StateDir:
         platform.write_atomically(self.centre_path, json.dumps(document, indent=1).encode(), private=True)
 
     def folder_identity(self, slug: str) -> str | None:
-        """What was recorded of a folder when it was first seen."""
+        """What was recorded of a folder."""
         path = self.root / "sources" / f"{slug}.identity"
         return path.read_text("utf-8") if path.exists() else None
 
     def save_folder_identity(self, slug: str, identity: str) -> None:
         path = self.root / "sources" / f"{slug}.identity"
         path.parent.mkdir(parents=True, exist_ok=True)
-        platform.write_atomically(path, identity.encode())
+        platform.write_atomically(path, identity.encode(), private=True)  # it tells names below
 
     def forget_folder_identity(self, slug: str) -> None:
         """What is there next counts."""

@@ -91,6 +91,9 @@ _SQL = (
 _FILES = (
     """\
 # stable_seconds = 2.0           # 文件静止多久后读取 how long a file must have rested
+# vanish_share_max = 0.3         # 一次消失的文件超过此比例须人工确认 more than this waits for `edge-agent confirm`
+# vanish_files_min = 20
+# reread_hours = 168.0           # 看似未变的文件多久重读，0 为不重读 also what seems unchanged is read again; 0: never
 """
     + _TABLE
     + """

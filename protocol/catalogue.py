@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .advice import Advice, Blame
 from .catalogue_centre import OF_THE_CENTRE
+from .catalogue_files import OF_FILES
 from .catalogue_lake import OF_THE_LAKE
 from .catalogue_ledger import OF_THE_LEDGER
 from .catalogue_log import OF_A_LOG
@@ -358,5 +359,5 @@ _HERE: dict[str, Advice] = {
 }
 
 CATALOGUE: dict[str, Advice] = dict(
-    sorted((_HERE | OF_A_LOG | OF_THE_CENTRE | OF_THE_LEDGER | OF_THE_LAKE).items())
+    sorted((_HERE | OF_A_LOG | OF_FILES | OF_THE_CENTRE | OF_THE_LEDGER | OF_THE_LAKE).items())
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from protocol.errors import Fault
@@ -56,5 +57,7 @@ class Report:
     """Or why it cannot be begun for now: they are not scanned."""
     unmatched: list[Fault] = field(default_factory=list)
     """One for each pattern of `include` that fits nothing."""
+    alarms: Sequence[Fault] = ()
+    """One for each part of the source that is out of reach while the rest is read."""
     closed: bool = False
     last_pass: int | None = None

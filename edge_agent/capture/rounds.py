@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from protocol.errors import Rejected
+from protocol.errors import Fault, Rejected
 from protocol.names import TableName
 
 from ..orders import Orders
@@ -48,9 +48,14 @@ class Rounds:
         """A new epoch has been told nothing."""
         self._told_at = None
 
-    def go(self, writer: StreamWriter, infos: list[TableInfo]) -> tuple[list[TableName], list[TableName]]:
+    def go(
+        self,
+        writer: StreamWriter,
+        infos: list[TableInfo],
+        hidden: Callable[[TableName], Fault | None] = lambda _: None,
+    ) -> tuple[list[TableName], list[TableName]]:
         """The tables to capture, and those that have gone. Blocks. Raises Rejected GC-2012 where nothing was ever
-        captured and nothing is included."""
+        captured and nothing is included. `hidden`: as a source that may be seen in part has it."""
         captured = self.spool.tables(writer.stream)
         known = {info.name for info in infos} | {state.table for state in captured}
         self.report.unmatched = [
@@ -64,9 +69,11 @@ class Rounds:
             if info.name in included:
                 report = self.report.tables.setdefault(info.name, TableReport())
                 report.rows_estimate = info.rows_estimate
-        return included, self._missing(writer, {info.name for info in infos})
+        return included, self._missing(writer, {info.name for info in infos}, hidden)
 
-    def _missing(self, writer: StreamWriter, existing: set[TableName]) -> list[TableName]:
+    def _missing(
+        self, writer: StreamWriter, existing: set[TableName], hidden: Callable[[TableName], Fault | None]
+    ) -> list[TableName]:
         missing = []
         for state in self.spool.tables(writer.stream):
             name = state.table
@@ -84,7 +91,8 @@ class Rounds:
                 self.orders.passed_on(self.slug, name)
                 report.phase, report.faults = Phase.GONE.value, {}
                 continue
-            report.faults = {Task.SCAN: Rejected("GC-2002", table=str(name), source=self.slug)}
+            gone = Rejected("GC-2002", table=str(name), source=self.slug)
+            report.faults = {Task.SCAN: hidden(name) or gone}
             missing.append(name)
         return missing
 

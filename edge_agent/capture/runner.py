@@ -28,7 +28,7 @@ from ..platform import return_memory
 from ..sources.included import is_included
 from ..sources.log import GIVEN_UP, LogSource
 from ..sources.settings import FilesSettings, PostgresSettings, SqlSettings
-from ..sources.source import Source
+from ..sources.source import PartlySeen, Source
 from ..spool.records import Scan as ScanRecord
 from ..spool.spool import Spool
 from ..timetable import Timetable
@@ -339,7 +339,7 @@ class Runner:
     async def _round(self, source: Metered) -> None:
         self._round_started = self._wall()
         infos = await self._lane.run(source.inventory)
-        included, missing = await self._lane.run(self._rounds.go, self._writer(), infos)
+        included, missing = await self._lane.run(self._rounds.go, self._writer(), infos, *self._hidden())
         self._all_there = not missing
         if self._log is not None:
             included = await self._lane.run(self._log.choose, cast(LogSource, self.source), included)
@@ -347,6 +347,18 @@ class Runner:
         self._round_due = self._clock() + self._settings.scan_interval_seconds
         if self._log is not None:
             self._round_due = min(self._round_due, self._log.again_at)
+
+    def _hidden(self) -> list[Callable[[TableName], Fault | None]]:
+        """Of a kind that may be seen in part."""
+        if not isinstance(self._settings, FilesSettings):
+            return []
+        source = cast(PartlySeen, self.source)
+        alarms = source.alarms
+        for alarm in alarms:
+            if str(alarm) not in {str(known) for known in self.report.alarms}:
+                log.warning("%s: %s", self.slug, alarm)
+        self.report.alarms = alarms
+        return [source.hidden]
 
     def _note_complete(self) -> None:
         """Everything that was committed before the oldest of the tables' last scans began is in the spool: said

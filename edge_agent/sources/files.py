@@ -21,8 +21,9 @@ import pyarrow as pa
 from edge_agent.sources.columns import Carrier, Layout
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.folder import FileState, Folder, FoundFile, glob_matcher
+from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit, glob_matcher
 from edge_agent.sources.opening import open_shared
+from edge_agent.sources.rereading import Rereading
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.errors import Fault, Permanent, Rejected, Transient
@@ -66,12 +67,15 @@ class FilesSource:
         identity: str | None = None,
         clock: Callable[[], float] = time.time,
         keys: Mapping[str, tuple[str, ...]] | None = None,
+        limit: VanishLimit | None = None,
+        reread_hours: float = 168.0,
     ) -> None:
         self._slug = slug
+        self._rereading = Rereading(reread_hours, clock)
         self._keys = dict(keys or {})
         self._rules = [(glob_matcher(rule.glob), rule) for rule in rules]
         self._folder = Folder(
-            slug, folder, lambda name: self._rule(name) is not None, stable_seconds, identity, clock
+            slug, folder, lambda name: self._rule(name) is not None, stable_seconds, identity, clock, limit
         )
         self._columns: dict[tuple[str, FileState], tuple[str, ...]] = {}
 
@@ -83,6 +87,17 @@ class FilesSource:
     def accept(self) -> None:
         """The folder is meant as it is now, be it another one than before, or empty. From any thread."""
         self._folder.accept()
+
+    @property
+    def alarms(self) -> list[Rejected]:
+        """Of parts of the folder, whose files stay as they were. From any thread."""
+        return self._folder.alarms
+
+    def hidden(self, table: TableName) -> Rejected | None:
+        """Of a table of several files any may lie where nobody can look."""
+        of_several = any(rule.table == table.name for _, rule in self._rules)
+        alarms = self._folder.alarms
+        return alarms[0] if alarms and (of_several or self._folder.is_hidden(table.name)) else None
 
     def interrupt(self) -> None:
         """A read from a disk cannot be broken off; each is short."""
@@ -115,7 +130,9 @@ class FilesSource:
             raise Rejected("GC-2002", table=str(table), source=self._slug)
         found = self._single(table.name) or self._tables().get(table.name)
         if found is None:
-            raise Rejected("GC-2002", table=str(table), source=self._slug)
+            raise self.hidden(table) or Rejected("GC-2002", table=str(table), source=self._slug)
+        if found.rule.table is not None and (fault := self.hidden(table)):
+            raise fault
         return found
 
     def _single(self, name: str) -> _Table | None:
@@ -168,7 +185,7 @@ class FilesSource:
         return Way.WHOLE
 
     def token(self, table: TableName) -> str | None:
-        return _fingerprint(self._table(table).files)
+        return f"{_fingerprint(self._table(table).files)}-{self._rereading.turn(table.name)}"
 
     def page(self, schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
         raise AssertionError("files are read whole")

@@ -45,7 +45,9 @@ if sys.platform == "win32":
         return os.fdopen(msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY), "rb")
 
 else:
+    _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    """A pipe may have taken the file's place since it was found: whoever opens one waits for its writer otherwise."""
 
     def open_shared(path: Path) -> BinaryIO:
         """The file for reading, as `open(path, "rb")`. Raises OSError."""
-        return path.open("rb")
+        return open(path, "rb", opener=lambda name, _: os.open(name, _FLAGS))

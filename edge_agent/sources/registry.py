@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.sources.files import FilesSource
+from edge_agent.sources.folder import VanishLimit
 from edge_agent.sources.included import is_included
 from edge_agent.sources.settings import FilesSettings, PostgresSettings, SourceSettings, SqlSettings
 from edge_agent.sources.source import Source
@@ -55,7 +56,16 @@ def open_source(
             )
         case FilesSettings():
             folder = Path(settings.folder)
-            return FilesSource(slug, folder, settings.rules, settings.stable_seconds, identity, keys=keys)
+            return FilesSource(
+                slug,
+                folder,
+                settings.rules,
+                settings.stable_seconds,
+                identity,
+                keys=keys,
+                limit=VanishLimit(settings.vanish_share_max, settings.vanish_files_min),
+                reread_hours=settings.reread_hours,
+            )
 
 
 def _address(slug: str, settings: SqlSettings, environ: Mapping[str, str]) -> str:

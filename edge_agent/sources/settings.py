@@ -205,6 +205,20 @@ class FilesSettings(_Common):
     stable_seconds: float = Field(
         2.0, ge=0, description="How long a file must have rested before it is read."
     )
+    vanish_share_max: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of the files that may vanish at once before a person must confirm; 1: all.",
+    )
+    vanish_files_min: int = Field(
+        20, ge=0, description="Vanished files up to which nobody needs to confirm, unless none is left."
+    )
+    reread_hours: float = Field(
+        168.0,
+        ge=0,
+        description="After so long a file is read again although nothing tells that it was touched; 0: never.",
+    )
 
     @model_validator(mode="after")
     def _scanned_only(self) -> FilesSettings:

@@ -17,6 +17,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from protocol.canonical import Aside
+from protocol.errors import Fault
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
@@ -86,6 +87,19 @@ class PageLimits:
 
     rows: int
     bytes: int
+
+
+class PartlySeen(Protocol):
+    """A source of which a part may be out of reach while all else can be read."""
+
+    @property
+    def alarms(self) -> Sequence[Fault]:
+        """One for each such part, as of the last inventory or read. From any thread."""
+        ...
+
+    def hidden(self, table: TableName) -> Fault | None:
+        """Why nobody can tell whether this table, which is not in the inventory, exists."""
+        ...
 
 
 class Source(Protocol):

@@ -15,9 +15,11 @@ import pytest
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
+from edge_agent.sources.registry import open_source
 from edge_agent.sources.settings import FilesSettings
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
+from protocol.errors import Rejected
 from protocol.names import TableName
 from tests.comparing.csvfolder import CsvFolder, CsvRule
 from tests.integration.capturing import Capturing
@@ -49,12 +51,15 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-@pytest.fixture
-async def capturing(folder: Path) -> AsyncIterator[Capturing]:
-    settings = FilesSettings(
+def _settings(folder: Path) -> FilesSettings:
+    return FilesSettings(
         folder=str(folder), include=("*",), rules=RULES, stable_seconds=0, duty_share_max=1.0
     )
-    made = Capturing(folder.parent / "state", {"files": settings})
+
+
+@pytest.fixture
+async def capturing(folder: Path) -> AsyncIterator[Capturing]:
+    made = Capturing(folder.parent / "state", {"files": _settings(folder)})
     yield made
     await made.close()
 
@@ -238,6 +243,61 @@ async def test_a_folder_that_may_not_be_read_is_an_outage(
     os.chmod(folder, 0o700)
     await capturing.until("files", None)
     assert (capturing.deleted("files"), capturing.standing("files")) == (0, {"good.csv": Counter(GOOD)})
+
+
+async def test_a_folder_below_that_is_closed_stays_as_it_was_and_stops_no_other(
+    folder: Path, unprivileged: None
+) -> None:
+    """Also for an agent that is started meanwhile."""
+    capturing = Capturing(folder.parent / "state", {"files": _settings(folder)})
+    put(folder, "below/a.csv", GOOD_TEXT.encode())
+    put(folder, "gbk/c.csv", GOOD_TEXT.encode("gbk"))
+    await capturing.until("files", None)
+    before = capturing.standing("files")
+    assert set(before) == {"good.csv", "below/a.csv", "gbk/c.csv"}
+    os.chmod(folder / "below", 0)
+    put(folder, "gbk/c.csv", (HEADER + "3,王\r\n").encode("gbk"))
+    await capturing.until_said("files", {"below/": "GC-2142"})
+    rest = {"good.csv": Counter(GOOD), "gbk/c.csv": Counter({("3", "王"): 1})}
+    assert capturing.standing("files") == {**rest, "below/a.csv": Counter(GOOD)}
+    deleted = capturing.deleted("files")
+    source = capturing.runners["files"].source
+    assert isinstance(source, FilesSource)
+    identity = source.identity
+    await capturing.close()
+    again = Capturing(
+        folder.parent / "state",
+        {"files": _settings(folder)},
+        former=capturing,
+        opening=lambda slug, one: open_source(slug, one, identity),
+    )
+    try:
+        await again.until_said("files", {"below/": "GC-2142", "below/a.csv": "GC-2142"})
+        os.chmod(folder / "below", 0o700)
+        await again.until("files", None)
+        assert (again.deleted("files"), again.standing("files")) == (
+            deleted,
+            {**rest, "below/a.csv": Counter(GOOD)},
+        )
+    finally:
+        await again.close()
+
+
+async def test_a_table_of_several_files_waits_while_some_may_be_out_of_reach(
+    folder: Path, unprivileged: None
+) -> None:
+    rules = (FileRule(glob="**/*.csv", table="visit"),)
+    for name in ("a/1.csv", "b/2.csv"):
+        put(folder, name, GOOD_TEXT.encode())
+    first = FilesSource("files", folder, rules, stable_seconds=0)
+    schema = first.describe(TableName(None, None, "visit"))
+    assert sum(rows.count for rows in first.whole(schema)) == 6
+    os.chmod(folder / "b", 0)
+    for source in (first, FilesSource("files", folder, rules, stable_seconds=0, identity=first.identity)):
+        assert [str(info.name) for info in source.inventory()] == ["visit"]
+        with pytest.raises(Rejected) as caught:
+            list(source.whole(schema))
+        assert (caught.value.code, [a.code for a in source.alarms]) == ("GC-2142", ["GC-2142"])
 
 
 async def test_a_folder_that_is_empty_or_another_waits_for_a_person(
