@@ -4,8 +4,8 @@ Read by PS3.5 §7 and PS3.10 §7, forwards and without recursion, and tolerant w
 no transfer syntax, elements that turn out to be implicit. pydicom's own reader does not serve here (3.0.2, seen): of a
 file that is cut off it gives shortened values without a word, or a `struct.error` and nothing; a 64 MiB value within a
 sequence takes 64 MiB though `defer_size` is 1 KiB, and 130 KB of a deflated file take 269 MB; it tells of odd files by
-warnings, which are the process's. Bounded by `ELEMENTS_MAX`, `DEPTH_MAX` and what `limit_of` says of a value; what goes
-wrong ends up in `problems`. Knows no meaning of a value but of those that tell how to read on.
+warnings, which are the process's. Bounded by `ELEMENTS_MAX`, `VALUES_BYTES_MAX`, `DEPTH_MAX` and what `limit_of` says
+of a value; what goes wrong ends up in `problems`. Knows no meaning of a value but of those that tell how to read on.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import BinaryIO, TypeAlias
 from edge_agent.sources.kinds.dicombytes import Ended, ForwardBytes, Inflating
 from edge_agent.sources.kinds.dicomdictionary import UNKNOWN, creator_tag, is_creator, is_standard, vr_of
 from edge_agent.sources.kinds.dicomform import FIRST_BYTES, KNOWN, LONG, Form, is_deflated, is_representation
+from protocol.limits import MIB
 
 ELEMENTS_MAX = 250_000
 """Elements, items and fragments of a file that are looked at: about five seconds of work."""
+VALUES_BYTES_MAX = 16 * MIB
+"""Of all values that are read: as text of escape sequences they take a second a MiB, and leave nothing behind."""
 DEPTH_MAX = 32
 """Sequences within each other. Structured reports have about ten."""
 
@@ -93,6 +96,7 @@ class Elements:
         self._start = start
         self._limit_of = limit_of
         self._left = ELEMENTS_MAX
+        self._bytes_left = VALUES_BYTES_MAX
         self._is_little = True
         self._levels = [_Level(is_sequence=False, end=None, within=None, is_implicit=False)]
         self._syntax: str | None = None
@@ -245,6 +249,11 @@ class Elements:
             if tag in PIXEL_DATA or length > self._limit_of(vr):
                 self._bytes.skip(length)
                 return None
+            self._bytes_left -= length
+            if self._bytes_left < 0:
+                raise _TooMany(
+                    f"more than {VALUES_BYTES_MAX // MIB} MiB of values; the rest stands in the file alone"
+                )
             raw = self._bytes.take(length)
         except Ended as ended:
             raise Ended(f"{ended}, in element {spelt(tag)}") from None

@@ -454,6 +454,14 @@ def test_a_text_without_end_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(column(record, "dataset")) < 2 * MIB
 
 
+def test_values_that_leave_no_text_behind_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicomelements, "VALUES_BYTES_MAX", MIB)
+    texts = [element(0x00091000 + i, "UT", b"\x1b(B" * 10_000) for i in range(50)]
+    record = read(file(charset("\\ISO 2022 IR 87"), NAME, *texts))
+    assert record.problem == "more than 1 MiB of values; the rest stands in the file alone"
+    assert len(dataset(record)) == 2 + MIB // 30_000
+
+
 def test_a_deflated_bomb_is_a_problem_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dicombytes, "INFLATED_BYTES_MAX", 4 * MIB)
     data = file(NAME, element(0x7FE00010, "OW", b"\0" * (5 * MIB)), syntax=DEFLATED)
