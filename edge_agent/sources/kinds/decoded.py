@@ -72,8 +72,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, final: bool) -> It
         # What it found begins with the bytes that the decoder held back before `data`.
         sound = max(0, error.start - (len(error.object) - len(data)))
         decoder.setstate(state)
-        if prefix := decoder.decode(data[:sound]):
-            yield prefix
+        yield from _decoded(decoder, data[:sound], final=False)
         raise Undecoded from None
     except UnicodeError:
         raise Undecoded from None  # UTF-16 and UTF-32 without a byte order mark

@@ -51,7 +51,7 @@ def encode(value: Any) -> str:
 
 
 def _string(value: str) -> str:
-    return json.dumps(value, ensure_ascii=not is_text(value))
+    return json.dumps(value, ensure_ascii=False)
 
 
 def slices(text: str) -> dict[str, str]:

@@ -256,6 +256,7 @@ def test_fields_are_of_the_first_patient_and_their_places_only() -> None:
     assert (values["patient_name"], values["birth_time"], values["title"]) == ("张 三", None, "acd")
     assert json.loads(values["patient_ids"]) == [{"root": "1"}, {"root": "2"}]
     assert values["document_id_root"] is None
+    assert read(document("<author><time/></author>" * 20_000))[1] is None  # only the first one is kept
 
 
 @pytest.mark.parametrize(
@@ -404,8 +405,10 @@ def test_a_changed_document_gives_a_record_or_is_refused(
         return
     assert "刘" not in (problem or "")
     if problem is None:  # then another reader agrees
-        text = values["document"]
-        found = expected(ET.canonicalize(text).encode())
+        try:
+            found = expected(ET.canonicalize(values["document"]).encode())
+        except ET.ParseError:
+            return  # expat knows fewer names (XML 1.0, fourth edition), and asks that prefixes be declared
         for name in ("patient_ids", "template_ids", "sections"):
             values[name] = json.loads(values[name])
         assert found.items() <= values.items()
