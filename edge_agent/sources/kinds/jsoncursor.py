@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from edge_agent.sources.kinds.jsonexact import Malformed, decode
 
 KEY_CHARS_MAX = 1_024
+NESTING_MAX = 10_000
+"""Where nobody looks any further for the end of a value. What is decoded has a lower bound of its own."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _REST = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
@@ -149,8 +151,10 @@ class _Ends:
             at += 1
             if char in "{[":
                 self._depth += 1
-                if self._depth > self.deepest:  # noqa: PLR1730 (max takes a tenth of the time of it all)
+                if self._depth > self.deepest:
                     self.deepest = self._depth
+                    if self._depth > NESTING_MAX:
+                        raise Malformed("lists and objects stand too deep in each other")
             else:
                 self._depth -= 1
                 if not self._depth:

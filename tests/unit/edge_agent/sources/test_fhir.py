@@ -264,6 +264,8 @@ def test_a_bundle_that_ends_early_or_is_followed_says_so() -> None:
     assert own["problem"] == "a key stands twice in one object"
     assert [r["resource_id"] for r in entries] == ["1", "2"]
     assert read(b'{"resourceType":"Bundle","entry":{"a":1},"id":"b"}')[0]["bundle_id"] == "b"
+    deep = read(b'{"resourceType":"Basic","a":' + b"[" * 20_000)
+    assert [r["problem"] for r in deep] == ["lists and objects stand too deep in each other"]
     many = "".join(f'"k{i}":1,' for i in range(100))
     assert read(bundle(entry(1), before=many))[0]["problem"] == "it has more than 64 members"
 
