@@ -6,7 +6,8 @@ refused. pyarrow.csv guesses there instead: it takes `"ab"c` for abc and drops a
 a one-column file; measured, it is eight times as fast, but a guess is no capture (promise 7).
 
 A blank line is a row of one empty value where there is one column, and no row elsewhere. Error messages of
-the csv module are not passed on: they can hold content. Knows no folders and no stability.
+the csv module are not passed on: they can hold content. Bytes that do not decode come out escaped (`escaped`) and
+stop nothing but a header. Knows no folders and no stability.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import BinaryIO, TextIO
+from itertools import chain
+from typing import BinaryIO
 
+from edge_agent.sources.escaped import Escaped, exact
 from protocol.errors import Rejected
 from protocol.limits import COLUMNS_MAX, MIB, NAME_BYTES_MAX
 
-VALUE_CHARS_MAX = 64 * MIB
-"""A longer value or line is a quote that never closes, or no text file."""
+RECORD_CHARS_MAX = 16 * MIB
+"""A longer record is a quote that never closes, or no text file. The csv module holds four bytes for a character."""
 
 _BYTE_ORDER_MARK = "\ufeff"
+_MARK_BYTES_MAX = 4
 
 _PROBLEMS = {
     "unexpected end of data": "a quoted value does not end",
@@ -45,19 +48,25 @@ class CsvForm:
 
 
 class CsvRecords:
-    """The records of one file. `file` is how it is named in faults; `stream` stays the caller's to close.
+    """The records of one file. `file` is how it is named in faults; `stream`, at its beginning, can seek and stays the
+    caller's to close.
 
-    Rejected GC-2008 for what is no table, GC-2011 for bytes that are no text of the encoding.
+    Rejected GC-2008 for what is no table, GC-2011 where the header, or bytes of an encoding without an escape, are no
+    text.
     """
 
     def __init__(self, stream: BinaryIO, form: CsvForm, file: str) -> None:
         self._form = form
         self._file = file
-        csv.field_size_limit(VALUE_CHARS_MAX)  # of the process; only raises what the default refuses
-        # Held, because it closes the stream when it is forgotten.
-        self._text = io.TextIOWrapper(stream, form.encoding, newline="")
+        csv.field_size_limit(RECORD_CHARS_MAX)  # of the process; only raises what the default refuses
+        head = stream.read(_MARK_BYTES_MAX)
+        stream.seek(0)
+        self._text = Escaped(stream, exact(form.encoding, head))
+        self._record_chars = 0
+        """At most that many were read since the last record."""
         self._reader = csv.reader(
-            self._lines(self._text),
+            # A text stream splits lines as files have them; str.splitlines knows more breaks than that.
+            chain.from_iterable(io.StringIO(block, newline="") for block in self._whole_lines()),
             delimiter=form.delimiter,
             quotechar=form.quote or None,
             quoting=csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE,
@@ -66,13 +75,32 @@ class CsvRecords:
         self._first: list[str] | None = None
         self.columns = self._columns()
 
-    def _lines(self, text: TextIO) -> Iterator[str]:
+    def original(self, text: str) -> bytes:
+        """The bytes of a value as it came out here."""
+        return self._text.original(text)
+
+    def _whole_lines(self) -> Iterator[str]:
         mark = _BYTE_ORDER_MARK
-        for line in iter(partial(text.readline, VALUE_CHARS_MAX), ""):
-            if len(line) == VALUE_CHARS_MAX:
-                raise self._refused("a line is too long")
-            yield line.removeprefix(mark) if mark else line
+        rest: list[str] = []
+        for block in self._text.blocks():
+            text = block.removeprefix(mark)
             mark = ""
+            self._record_chars += len(text)
+            if self._record_chars > RECORD_CHARS_MAX:
+                raise self._refused("a record is too long")
+            # A carriage return at the end may be the first half of a line break.
+            end = max(text.rfind("\n"), text.rfind("\r", 0, len(text) - 1)) + 1
+            if rest and rest[-1].endswith("\r") and not text.startswith("\n"):
+                yield "".join(rest)
+                rest.clear()
+            if end:
+                rest.append(text[:end])
+                yield "".join(rest)
+                rest.clear()
+            if end < len(text):
+                rest.append(text[end:])
+        if rest:
+            yield "".join(rest)
 
     def _columns(self) -> tuple[str, ...]:
         first = self._next()
@@ -85,7 +113,11 @@ class CsvRecords:
             return tuple(f"c{i}" for i in range(1, len(first) + 1))
         if not all(first):
             raise self._refused("a column has no name")
-        if any(len(name.encode()) > NAME_BYTES_MAX for name in first):
+        try:
+            sizes = [len(name.encode()) for name in first]
+        except UnicodeEncodeError:
+            raise self._no_text() from None
+        if max(sizes) > NAME_BYTES_MAX:
             raise self._refused("a column name is too long")
         if len(set(first)) != len(first):
             raise self._refused("two columns have the same name")
@@ -113,12 +145,17 @@ class CsvRecords:
 
     def _guarded(self) -> Iterator[list[str]]:
         try:
-            yield from self._reader
+            for record in self._reader:
+                self._record_chars = 0
+                yield record
         except csv.Error as error:
             known = [words for start, words in _PROBLEMS.items() if start in str(error)]
             raise self._refused(known[0] if known else "not CSV") from None
         except UnicodeError:
-            raise Rejected("GC-2011", file=self._file, encoding=self._form.encoding) from None
+            raise self._no_text() from None
+
+    def _no_text(self) -> Rejected:
+        return Rejected("GC-2011", file=self._file, encoding=self._form.encoding)
 
     def _refused(self, problem: str) -> Rejected:
         return Rejected("GC-2008", file=self._file, problem=problem, line=max(1, self._reader.line_num))

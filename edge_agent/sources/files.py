@@ -13,26 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
-from edge_agent.sources.columns import Carrier, Layout
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit, glob_matcher
+from edge_agent.sources.kinds.csvfile import CsvTable
 from edge_agent.sources.opening import open_shared
 from edge_agent.sources.rereading import Rereading
-from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.errors import Fault, Permanent, Rejected, Transient
-from protocol.limits import MIB
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
-
-SLICE_ROWS = 5_000
-SLICE_BYTES = 4 * MIB
 
 _SOURCE_TYPE = "text"
 DEFAULT_RULES = (FileRule(glob="**/*.csv"),)
@@ -203,19 +197,12 @@ class FilesSource:
         table = self._table(schema.table)
         if self._describe(schema.table, table).fingerprint != schema.fingerprint:
             raise Rejected("GC-2010", table=str(schema.table))
-        width = len(schema.columns)
         names = tuple(c.name for c in schema.columns)
-        layout = Layout(names, (pa.string(),) * width, (Carrier.TEXT,) * width)
         for file in table.files:
             with self._records(table, file) as records:
                 if records.columns != names:
                     raise _other_columns(file)
-                following = iter(records)
-                yield from slices(
-                    lambda count, rest=following: layout.rows(list(islice(rest, count))),  # type: ignore[misc]
-                    SLICE_ROWS,
-                    SLICE_BYTES,
-                )
+                yield from CsvTable(records).rows()
         if _fingerprint(self._table(schema.table).files) != _fingerprint(table.files):
             raise Rejected("GC-2014", file=str(schema.table))
 

@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from edge_agent.sources.columns import aside
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.registry import open_source
 from edge_agent.sources.settings import FilesSettings
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
+from protocol.canonical import encode_rows
 from protocol.errors import Rejected
 from protocol.names import TableName
 from tests.comparing.csvfolder import CsvFolder, CsvRule
@@ -126,6 +129,30 @@ async def test_what_a_file_says_arrives_exactly(folder: Path, capturing: Capturi
     assert capturing.standing("files") == {"good.csv": Counter(GOOD), name: Counter(rows)}
 
 
+ODD: dict[str, tuple[str, bytes, str, bytes]] = {
+    "cut in the middle of a character": ("b.csv", (HEADER + "1,张").encode()[:-1], "1", b"\xe5\xbc"),
+    "gb18030 that was declared as gbk": (
+        "gbk/b.csv",
+        AWKWARD.encode("gb18030"),
+        "4",
+        "𠮷野家".encode("gb18030"),
+    ),
+    "gbk among utf-8": ("b.csv", (HEADER + "1,").encode() + "张".encode("gbk"), "1", b"\xd5\xc5"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+async def test_bytes_that_are_no_text_arrive_aside(folder: Path, capturing: Capturing, case: str) -> None:
+    name, data, number, original = ODD[case]
+    put(folder, name, data)
+    await capturing.until("files", None)
+    values = [pa.array([number]), pa.array([None], pa.string())]
+    (odd,) = encode_rows(values, ["编号", "姓名"], [[aside("姓名", "charset", original)]])
+    rows = capturing.cells("files")[TableName(None, None, name)]
+    assert rows[odd] == 1
+    assert rows.total() == (5 if name.startswith("gbk/") else 1)
+
+
 REFUSED: dict[str, tuple[str, bytes, str]] = {
     "a line that is too short": ("b.csv", (HEADER + "1,张\r\n2\r\n").encode(), "GC-2008"),
     "a line that is too long": ("b.csv", (HEADER + "1,张,男\r\n").encode(), "GC-2008"),
@@ -135,12 +162,10 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "a column without a name": ("b.csv", "编号,\r\n1,2\r\n".encode(), "GC-2008"),
     "a quote that never ends": ("b.csv", (HEADER + '1,"张\r\n2,李\r\n').encode(), "GC-2008"),
     "text behind a quote": ("b.csv", (HEADER + '1,"张"三\r\n').encode(), "GC-2008"),
-    "cut in the middle of a character": ("b.csv", (HEADER + "1,张").encode()[:-1], "GC-2011"),
     "gbk that was declared as utf-8": ("b.csv", GOOD_TEXT.encode("gbk"), "GC-2011"),
     "utf-16 that was declared as utf-8": ("b.csv", GOOD_TEXT.encode("utf-16"), "GC-2011"),
-    "gb18030 that was declared as gbk": ("gbk/b.csv", AWKWARD.encode("gb18030"), "GC-2011"),
     "utf-8 that was declared as utf-16": ("utf16/b.csv", GOOD_TEXT.encode(), "GC-2011"),
-    "no file of text at all": ("b.csv", bytes(range(256)), "GC-2011"),
+    "no file of text at all": ("b.csv", bytes(range(256)), "GC-2008"),
 }
 
 
@@ -213,8 +238,8 @@ async def test_a_file_that_changes_while_it_is_read(
         yield from pieces
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge_agent.sources.files.SLICE_ROWS", 500)
-        patch.setattr("edge_agent.sources.files.slices", changed_behind_the_first)
+        patch.setattr("edge_agent.sources.kinds.csvfile.SLICE_ROWS", 500)
+        patch.setattr("edge_agent.sources.kinds.csvfile.slices", changed_behind_the_first)
         assert await capturing.once("files") == {"big.csv": "GC-2014"}
     assert capturing.deleted("files") == 0
     put(folder, "big.csv", (text + "1500,晚\r\n").encode())

@@ -127,8 +127,8 @@ def test_what_is_no_table_is_refused_with_its_line(data: bytes, problem: str, li
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_another_encoding_is_refused(encoding: str) -> None:
-    found = fault(lambda: records("a\n张".encode("gbk"), encoding=encoding))
+def test_a_header_in_another_encoding_is_refused(encoding: str) -> None:
+    found = fault(lambda: records("张\na".encode("gbk"), encoding=encoding))
     assert (found.code, found.facts) == ("GC-2011", {"file": "f.csv", "encoding": encoding})
 
 
