@@ -236,5 +236,5 @@ class Outline:
             self.break_off(str(stopped))
         except etree.XMLSyntaxError as error:
             self.break_off(f"it is not well-formed XML in line {error.lineno or 1}")
-        except (etree.LxmlError, ValueError, MemoryError, RecursionError):
+        except Exception:  # whatever else a parser makes of damage
             self.break_off("it cannot be read as XML")

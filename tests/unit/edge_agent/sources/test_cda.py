@@ -372,6 +372,15 @@ def test_a_document_without_end_takes_no_memory() -> None:
     assert (stream.left, peak < DOCUMENT_CHARS_MAX + 4 * MIB) == (0, True)
 
 
+def test_whatever_a_parser_raises_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def feed(self, data: bytes) -> None:
+            raise SystemError("content")
+
+    monkeypatch.setattr("edge_agent.sources.kinds.outline.etree.XMLParser", lambda **_: Broken())
+    assert refusal(document("")).facts["problem"] == "it is no CDA document: it cannot be read as XML"
+
+
 def test_a_long_document_is_read_for_its_fields() -> None:
     data = document(f"<text>{'x' * DOCUMENT_CHARS_MAX}</text><title>last</title>")
     values, problem = read(data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import random
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -194,6 +196,33 @@ def test_bulk_data_is_a_resource_a_line() -> None:
     assert alone["resource"] == lines[0].decode()
     broken = read(b'{"resourceType"\n' + lines[0], "f.ndjson")
     assert [r.get("resource_id") for r in broken] == [None, "1"]
+
+
+def test_a_line_that_is_too_long_is_passed_over_in_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fhir, "RESOURCE_CHARS_MAX", 100_000)
+    short, long = b'{"resourceType":"Basic","id":"1"}\n', b"x" * 8 * MIB + b"\n"
+    stream = io.BytesIO(short + long + b"y" * 100_001 + b"\n" + short)
+    tracemalloc.start()
+    try:
+        records = list(FhirKind().records(Opened("f.json", stream, 0), FileRule(glob="*", kind="fhir")))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [r.problem for r in records] == [None, *["the line is too long to be held"] * 2, None]
+    assert peak < 2 * MIB
+
+
+def test_what_is_nested_as_deep_as_it_may_is_read_on_any_stack() -> None:
+    inner = "[" * 198 + "]" * 198
+    (found,) = read(f'{{"resourceType":"Basic","code":{inner}}}'.encode())
+    assert (found["code"], "problem" in found) == (inner, False)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+    try:
+        with pytest.raises(jsonexact.Malformed):
+            jsonexact.decode(inner, 198)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize(
