@@ -119,7 +119,9 @@ _EXACT_FLOAT_MAX = 1 << 53
 def number(text: str) -> int | float | OddCell | None:
     """The number that a file spells; None where it is none. Integers of 64 bits are exact; what has more digits than
     a double tells apart stands aside."""
-    if _INTEGER.fullmatch(text) and text != "-0":
+    if len(text) < 16 and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
+        return int(text)
+    if "." not in text and _INTEGER.fullmatch(text) and text != "-0":
         if len(text) < 19 or (len(text) < 21 and -(1 << 63) <= int(text) < 1 << 63):
             return int(text)
     elif not _NUMBER.fullmatch(text):
@@ -211,23 +213,17 @@ _OF_ONE = {
 }
 
 
-class Seen:
-    """The types that the cells of a column have. An integral float counts as int."""
+def cell_type(value: Cell) -> type:
+    """An integral float counts as int."""
+    kind = type(value)
+    return int if kind is float and is_integral(value) else kind  # type: ignore[arg-type]
 
-    __slots__ = ("types",)
 
-    def __init__(self) -> None:
-        self.types: set[type] = set()
-
-    def add(self, value: Cell) -> None:
-        kind = type(value)
-        self.types.add(int if kind is float and is_integral(value) else kind)  # type: ignore[arg-type]
-
-    @property
-    def column(self) -> CellColumn:
-        types = self.types - {OddCell}
-        if types == {int, float}:
-            return NUMBER
-        if len(types) > 1:
-            return MIXED
-        return _OF_ONE[types.pop()] if types else TEXT
+def column_of(types: set[type]) -> CellColumn:
+    """What carries all cells of these types (of `cell_type`)."""
+    types = types - {OddCell}
+    if types == {int, float}:
+        return NUMBER
+    if len(types) > 1:
+        return MIXED
+    return _OF_ONE[types.pop()] if types else TEXT

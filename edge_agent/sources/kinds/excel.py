@@ -9,6 +9,7 @@ for them, and again for its rows.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from itertools import islice
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds.carrying import SLICE_BYTES, SLICE_ROWS, OddCell, rows_of
-from edge_agent.sources.kinds.cells import Cell, CellColumn, Seen, spelt
+from edge_agent.sources.kinds.cells import Cell, CellColumn, cell_type, column_of, spelt
 from edge_agent.sources.kinds.guarding import damage_is_refused
 from edge_agent.sources.kinds.kind import FileTable, Opened
 from edge_agent.sources.kinds.sheets import Extras, Sheet, Workbook
@@ -114,17 +115,14 @@ class SheetTable:
 
     def _read_form(self) -> _Form:
         header: dict[int, Cell] = {}
-        seen: dict[int, Seen] = {}
+        seen: defaultdict[int, set[type]] = defaultdict(set)
         extras = Extras()
         for number, cells in self._sheet.rows(extras):
             if number == self._header_row:
                 header = cells
             elif number > self._header_row:
                 for place, value in cells.items():
-                    column = seen.get(place)
-                    if column is None:
-                        column = seen[place] = Seen()
-                    column.add(value)
+                    seen[place].add(cell_type(value))
         if any(merged.first_row <= self._header_row for merged in extras.merged):
             raise self._refused("merged headers: cells are merged in or above the row that names the columns")
         if not header:
@@ -137,7 +135,7 @@ class SheetTable:
             raise self._refused("too many columns")
         if len(set(names)) != len(names):
             raise self._refused("two columns have the same name")
-        return _Form(places, names, tuple(seen.get(place, Seen()).column for place in places))
+        return _Form(places, names, tuple(column_of(seen[place]) for place in places))
 
     def _name(self, cell: Cell) -> str:
         if isinstance(cell, OddCell):

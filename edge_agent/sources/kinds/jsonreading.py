@@ -20,6 +20,7 @@ VALUE_CHARS_MAX = 8 * MIB
 
 _PIECE_CHARS = 64 * 1024
 _SPACE = " \t\r\n"
+_NUMERIC = frozenset("0123456789+-.eE")
 _TOO_LONG = "it is not JSON, or a value that is one row has more than 8 million characters"
 
 
@@ -90,8 +91,7 @@ class JsonReader:
         while True:
             try:
                 value, end = DECODER.raw_decode(self._buffer, self._place)
-                # A number may go on behind what has come.
-                if self._is_whole or end < len(self._buffer):
+                if self._is_whole or not self._may_go_on(end):
                     if end - self._place > VALUE_CHARS_MAX:
                         raise self.refused(_TOO_LONG)
                     self._pass(end)
@@ -108,6 +108,12 @@ class JsonReader:
             if has > VALUE_CHARS_MAX:
                 raise self.refused(_TOO_LONG)
             self._fill(has)
+
+    def _may_go_on(self, end: int) -> bool:
+        """Whether a number may be cut: `-1.25e` is read as -1.25, although 3 comes next."""
+        while end < len(self._buffer) and self._buffer[end] in _NUMERIC:
+            end += 1
+        return end == len(self._buffer)
 
     def elements(self) -> Iterator[JsonValue]:
         """Of the array whose `[` was taken, to its end."""

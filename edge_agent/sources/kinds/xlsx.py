@@ -11,9 +11,10 @@ A formula's value is the one that was saved with it. Text stands as in the file,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time
+from itertools import pairwise
 from pyexpat import XMLParserType
 
 from edge_agent.sources.kinds.carrying import OddCell
@@ -29,11 +30,14 @@ from edge_agent.sources.kinds.xlsxpackage import (
     Texts,
     unescaped,
 )
+from edge_agent.sources.kinds.xlsxquick import PlainCell, QuickRows
 from protocol.change import ASIDE_TYPE
 
 _DIGITS = "0123456789"
 _BOOLEANS: dict[str, Cell] = {"0": False, "1": True, "false": False, "true": True}
 MERGED_MAX = 100_000
+_KNOWN_TEXTS_MAX = 50_000
+"""Shared texts of a sheet that are held as strings of their own: most sheets say the same again and again."""
 _CLOCK = r"\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?"
 _ISO_TIME = re.compile(_CLOCK, re.ASCII)
 _ISO_MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d(?:T{_CLOCK})?", re.ASCII)
@@ -59,7 +63,7 @@ class _Shared:
     texts: Texts
     is_1904: bool
 
-    def number(self, text: str, style: str | None) -> Cell:
+    def number(self, text: str, style: str | bytes | None) -> Cell:
         value = number(text)
         if value is None:
             return OddCell(ASIDE_TYPE, text)
@@ -83,10 +87,14 @@ class _XlsxSheet:
 
     def rows(self, extras: Extras) -> Iterator[Row]:
         reader = _Reader(self.opened, self.package, self.shared, extras)
-        for _ in self.package.parse(self.part.member, reader.prepare):
-            if reader.rows:
-                done, reader.rows = reader.rows, []
-                yield from done
+        parsing = self.package.parser(reader.prepare)
+        quick = QuickRows(reader, parsing.feed)
+        for piece in self.package.pieces(self.part.member):
+            quick.take(piece)
+            yield from reader.taken()
+        quick.close()
+        parsing.close()
+        yield from reader.taken()
 
 
 class _Reader:
@@ -100,6 +108,9 @@ class _Reader:
         self._extras = extras
         self._space: str | None = None
         self._columns: dict[str, int] = {}
+        self._quick_letters: list[bytes] = []
+        self._quick_places: list[int] = []
+        self._quick_texts: dict[bytes, str] = {}
         self._row = 0
         self._row_text = "0"
         self._cells: dict[int, Cell] | None = None
@@ -112,6 +123,48 @@ class _Reader:
         self._runs: list[str] | None = None
         self._chars = 0
         self._depth = 0
+        self.boundary = -1
+
+    def taken(self) -> list[Row]:
+        """The rows that have ended since the last call."""
+        done, self.rows = self.rows, []
+        return done
+
+    def quick_row(self, number: int, letters: list[bytes], cells: Iterable[PlainCell]) -> bool:
+        if not self._row < number <= ROWS_MAX or not self._know(letters):
+            return False
+        found: dict[int, Cell] = {}
+        known = self._quick_texts
+        for column, (style, kind, text, inline) in zip(self._quick_places, cells, strict=True):
+            value: Cell | None
+            if kind == b"s" and text is not None:
+                value = known.get(text)
+                if value is None:
+                    value = self._shared.texts[int(text)]
+                    if len(known) < _KNOWN_TEXTS_MAX:
+                        known[text] = value
+            else:
+                value = self._read(
+                    None if kind is None else kind.decode(),
+                    style,
+                    None if text is None else text.decode(),
+                    None if inline is None else inline.decode(),
+                )
+            if value is not None:
+                found[column] = value
+        self._row = number
+        if found:
+            self.rows.append((number, found))
+        return True
+
+    def _know(self, letters: list[bytes]) -> bool:
+        """Finds the columns of a row, which are mostly those of the row before; False where they do not ascend."""
+        if letters != self._quick_letters:
+            places = [self._columns.get(word) or self._column_of(word) for word in map(bytes.decode, letters)]
+            if any(a >= b for a, b in pairwise(places)) or (places and places[-1] >= COLUMNS_MAX):
+                return False
+            self._quick_letters, self._quick_places = letters, places
+        return True
 
     def prepare(self, parser: XMLParserType) -> None:
         parser.StartElementHandler = self._root
@@ -126,6 +179,7 @@ class _Reader:
             raise self._opened.refused("a sheet of the workbook is none")
         space = f"{space} " if space else ""
         self._c, self._v, self._t = f"{space}c", f"{space}v", f"{space}t"
+        self._data_name = f"{space}sheetData"
         self._r, self._rph, self._merge = f"{space}row", f"{space}rPh", f"{space}mergeCell"
         self._parser.StartElementHandler = self._start
 
@@ -148,6 +202,8 @@ class _Reader:
                 self._is_phonetic = True
             elif name == self._merge:
                 self._note_merged(attributes)
+            elif name == self._data_name:
+                self.boundary = self._parser.CurrentByteIndex
 
     def _data(self, text: str) -> None:
         if self._runs is not None:
@@ -167,6 +223,7 @@ class _Reader:
             if self._cells:
                 self.rows.append((self._row, self._cells))
             self._cells = None
+            self.boundary = self._parser.CurrentByteIndex
         else:
             self._depth -= 1
             if name == self._t and self._runs is not None:
@@ -214,26 +271,27 @@ class _Reader:
 
     def _close_cell(self) -> None:
         self._is_cell = False
-        value = self._read()
+        value = self._read(self._type, self._style, self._value, self._inline)
         if value is not None:
             assert self._cells is not None
             self._cells[self._column] = value
 
-    def _read(self) -> Cell | None:
-        """The value of the cell that ends; None where it is empty."""
-        kind, text = self._type, self._value
+    def _read(
+        self, kind: str | None, style: str | bytes | None, text: str | None, inline: str | None
+    ) -> Cell | None:
+        """The value of a cell; None where it is empty."""
         if kind == "inlineStr":
-            text = text if self._inline is None else self._inline
+            text = text if inline is None else inline
             return None if text is None else unescaped(text)
         if text is None:
-            return None if self._inline is None else unescaped(self._inline)
+            return None if inline is None else unescaped(inline)
         match kind:
             case "s":
                 return self._shared.texts[int(text)]
             case "str":
                 return unescaped(text)
             case None | "n":
-                return self._shared.number(text, self._style) if text else None
+                return self._shared.number(text, style) if text else None
             case "b":
                 return _BOOLEANS.get(text, OddCell(ASIDE_TYPE, text))
             case "d":

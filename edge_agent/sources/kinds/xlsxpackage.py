@@ -89,6 +89,30 @@ def unescaped(text: str) -> str:
         return text  # half a character is no escape
 
 
+class Parsing:
+    """Expat on one part, with namespaces before names; without document types, and with a bound on what it holds."""
+
+    def __init__(self, opened: Opened, prepare: Callable[[XMLParserType], None]) -> None:
+        self._opened = opened
+        self._fed = 0
+        self._parser = ParserCreate(namespace_separator=" ")
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._has_doctype
+        prepare(self._parser)
+
+    def feed(self, piece: bytes) -> None:
+        self._parser.Parse(piece, False)
+        self._fed += len(piece)
+        if self._fed - self._parser.CurrentByteIndex > _TOKEN_BYTES_MAX:
+            raise self._opened.refused("a part of the workbook has a tag without an end")
+
+    def close(self) -> None:
+        self._parser.Parse(b"", True)
+
+    def _has_doctype(self, *_: Any) -> None:
+        raise self._opened.refused("a part of the workbook has a document type")
+
+
 class Package:
     """The archive of one file, whose stream stays the caller's."""
 
@@ -128,26 +152,18 @@ class Package:
             while piece := stream.read(_PIECE_BYTES):
                 yield piece
 
-    def parse(
-        self, member: zipfile.ZipInfo, prepare: Callable[[XMLParserType], None]
-    ) -> Iterator[XMLParserType]:
-        """Feeds the part to a parser that `prepare` gave its handlers, and stops after every piece."""
-        parser = ParserCreate(namespace_separator=" ")
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._has_doctype
-        prepare(parser)
-        fed = 0
-        for piece in self.pieces(member):
-            parser.Parse(piece, False)
-            fed += len(piece)
-            if fed - parser.CurrentByteIndex > _TOKEN_BYTES_MAX:
-                raise self._opened.refused("a part of the workbook has a tag without an end")
-            yield parser
-        parser.Parse(b"", True)
-        yield parser
+    def parser(self, prepare: Callable[[XMLParserType], None]) -> Parsing:
+        """A parser of a part, to which `prepare` gives its handlers."""
+        return Parsing(self._opened, prepare)
 
-    def _has_doctype(self, *_: Any) -> None:
-        raise self._opened.refused("a part of the workbook has a document type")
+    def parse(self, member: zipfile.ZipInfo, prepare: Callable[[XMLParserType], None]) -> Iterator[None]:
+        """Feeds the part to a parser, and stops after every piece."""
+        parsing = self.parser(prepare)
+        for piece in self.pieces(member):
+            parsing.feed(piece)
+            yield
+        parsing.close()
+        yield
 
     def _elements(self, name: str, start: Callable[[str, Attributes], None]) -> None:
         """Calls `start` with the local name and the attributes of every element of a part."""

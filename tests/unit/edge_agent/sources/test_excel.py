@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, fr
 from xlrd.xldate import xldate_as_datetime
 
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds import excel, xls, xlsxpackage
+from edge_agent.sources.kinds import excel, xls, xlsx, xlsxpackage, xlsxquick
 from edge_agent.sources.kinds.carrying import OddCell
 from edge_agent.sources.kinds.cells import Cell, Shown, dated, number, shown_by
 from edge_agent.sources.kinds.excel import ExcelKind
@@ -29,6 +30,8 @@ from edge_agent.sources.kinds.sheets import Extras
 from protocol.errors import Rejected
 from tests.servers import SHARED, require_dataset
 from tests.unit.edge_agent.sources.workbooks import (
+    MAIN,
+    Held,
     asides,
     opened,
     package,
@@ -171,9 +174,10 @@ def test_rows_of_a_real_file_are_its_cells(file: str) -> None:
         places = sorted(column for row, column in cells[table.part] if row == 1)
         assert len(places) == width
         below = sorted({row for row, _ in cells[table.part] if row > 1})
-        values = records(table)
+        read = Held(list(table.rows()))
+        values = records(read)
         assert len(values) == len(below)
-        aside = {(row, column) for row, column, *_ in asides(table)}
+        aside = {(row, column) for row, column, *_ in asides(read)}
         for i, (row, record) in enumerate(zip(below, values, strict=True)):
             for column, place, value in zip(table.columns, places, record, strict=True):
                 cell = cells[table.part].get((row, place))
@@ -506,3 +510,119 @@ def test_damaged_xml_gives_rows_asides_or_a_refusal(data: st.DataObject) -> None
     with suppress(Rejected):
         for table in tables(ExcelKind(), stream).values():
             records(table)
+
+
+def rows_and_merged(data: bytes) -> object:
+    found = []
+    for sheet in excel._workbook(opened(data)).sheets():
+        extras = Extras()
+        try:
+            rows = [(number, list(cells.items())) for number, cells in sheet.rows(extras)]
+        except Exception as error:  # which of several faults comes first is the same, too
+            rows = [type(error)]  # type: ignore[list-item]
+        found.append((sheet.name, rows, extras.merged))
+    return found
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.endswith("x") and f not in REFUSED])
+def test_quick_rows_are_those_of_the_parser(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = require_dataset(FOLDER / file).read_bytes()
+    quick = rows_and_merged(data)
+    monkeypatch.setattr(xlsxquick, "CELL", re.compile(rb"(?!)" + rb"(x)?" * 6))
+    assert rows_and_merged(data) == quick
+
+
+PLAIN = sheet_data(
+    '<c r="A1" t="inlineStr"><is><t>a</t></is></c><c r="B1" s="1"><v>44197.5</v></c>',
+    '<c r="A2" t="s"><v>0</v></c><c r="B2" t="str"><f>A1&amp;"x"</f><v>ax</v></c>',
+    '<c r="A3" t="b"><v>1</v></c><c r="C3" t="e"><f/><v>#N/A</v></c>',
+    behind='<mergeCells><mergeCell ref="A5:B6"/></mergeCells>',
+)
+PIECES = [
+    "<!-- ",
+    " -->",
+    "</row>",
+    '<row r="4"><c r="A4"><v>9</v></c></row>',
+    "<![CDATA[",
+    "]]>",
+    "<x>",
+    "</x>",
+    "&amp;",
+    " ",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from([*PIECES, "1", "<", '"', "\x01", "é"])), max_size=4),
+    st.integers(1, 90),
+)
+def test_quick_rows_are_those_of_the_parser_whatever_stands_between(
+    inserted: list[tuple[float, str]], piece: int
+) -> None:
+    """Comments and sections that begin in one row and end in another, and pieces that end anywhere."""
+    text = PLAIN
+    for share, what in inserted:
+        place = int(share * len(text))
+        if len(what) > 1:  # between two tags, where it may mean something
+            place = max(text.rfind(">", 0, place) + 1, 0)
+        text = text[:place] + what + text[place:]
+    data = package(
+        {"S": text}, texts="<si><t>x</t></si>", styles='<cellXfs><xf/><xf numFmtId="22"/></cellXfs>'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xlsxpackage, "_PIECE_BYTES", piece)
+        quick = rows_and_merged(data)
+        patch.setattr(xlsxquick, "CELL", re.compile(rb"(?!)" + rb"(x)?" * 6))
+        assert rows_and_merged(data) == quick
+
+
+def test_plain_rows_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the two tests above compare is two things."""
+    taken: list[int] = []
+    real = xlsx._Reader.quick_row
+
+    def counted(self: xlsx._Reader, number: int, letters: list[bytes], cells: Any) -> bool:
+        taken.append(number)
+        return real(self, number, letters, cells)
+
+    monkeypatch.setattr(xlsx._Reader, "quick_row", counted)
+    rows_and_merged(package({"S": PLAIN}, texts="<si><t>x</t></si>"))
+    assert taken == [1, 2, 3]
+
+
+_ROW_2 = '<row r="2"><c r="A2"><v>2</v></c></row>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<sheetData><!-- {_ROW_2} --></sheetData>",
+        f'<sheetData><row r="1"><c r="A1"><v>1</v></c></row><!-- </row>{_ROW_2} --></sheetData>',
+        f"<!-- <sheetData>{_ROW_2} -->",
+        f'<sheetData><row r="1"/><!-- </row>{_ROW_2} --></sheetData>',
+        f'<sheetData><row r="1"><c r="A1"/></row ><!-- </row>{_ROW_2} --></sheetData>',
+        f'<sheetData><row r="1"><c r="A1"><v><![CDATA[</row>{_ROW_2}]]></v></c></row></sheetData>',
+        f"<x><sheetData><y>{_ROW_2}</y></sheetData></x>",
+        f"<sheetData/><a><!-- <sheetData>{_ROW_2} --></a>",
+    ],
+)
+@pytest.mark.parametrize("piece", [7, 4096])
+def test_a_row_within_something_else_is_no_quick_row(
+    text: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = package({"S": text})
+    monkeypatch.setattr(xlsxpackage, "_PIECE_BYTES", piece)
+    quick = rows_and_merged(data)
+    monkeypatch.setattr(xlsxquick, "CELL", re.compile(rb"(?!)" + rb"(x)?" * 6))
+    assert rows_and_merged(data) == quick
+
+
+def test_only_sheets_in_utf_8_are_quick() -> None:
+    content = sheet_data(text_cell("a"), '<c r="A2" t="str"><v>é</v></c>')
+    text = f'<?xml version="1.0" encoding="ISO-8859-1"?><worksheet xmlns="{MAIN}">{content}</worksheet>'
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package({"S": ""}))) as old, zipfile.ZipFile(stream, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, text.encode("latin-1") if "sheet1" in name else old.read(name))
+    assert records(one(stream.getvalue())) == [("é",)]

@@ -167,6 +167,19 @@ def test_a_row_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(JsonKind(), json.dumps(rows)) == rows
 
 
+def test_a_row_within_one_piece_has_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonreading, "VALUE_CHARS_MAX", 1000)
+    data = f'[{{"a": "{"x" * 3000}"}}]'
+    assert "8 million characters" in refusal(lambda: one(JsonKind(), data))
+
+
+@pytest.mark.parametrize("piece", range(1, 40))
+def test_a_number_that_goes_on_in_the_next_piece(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonreading, "_PIECE_CHARS", piece)
+    data = '{"n": 123456789, "data": [{"a": 1}], "m": -1.25e3}'
+    assert read(JsonKind(), data) == [{"n": 123456789, "m": "-1.25e3", "a": 1}]
+
+
 @pytest.mark.parametrize("file", SMALL)
 def test_every_value_of_a_real_file_is_as_another_reader_has_it(file: str) -> None:
     """Python's own json with other hooks, over the whole text at once."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds.kind import FileTable, Opened, TabularKind
+from edge_agent.sources.source import Rows
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -23,7 +25,17 @@ def tables(kind: TabularKind, data: bytes, **rule: object) -> dict[str, FileTabl
     return {table.part: table for table in found}
 
 
-def records(table: FileTable) -> list[tuple[object, ...]]:
+@dataclass(frozen=True)
+class Held:
+    """The rows of a table that were read once."""
+
+    slices: list[Rows]
+
+    def rows(self) -> list[Rows]:
+        return self.slices
+
+
+def records(table: FileTable | Held) -> list[tuple[object, ...]]:
     """All rows as Python values."""
     return [
         row
@@ -32,7 +44,7 @@ def records(table: FileTable) -> list[tuple[object, ...]]:
     ]
 
 
-def asides(table: FileTable) -> list[tuple[int, str, str, bytes]]:
+def asides(table: FileTable | Held) -> list[tuple[int, str, str, bytes]]:
     """(row, column, reason, original)"""
     found, first = [], 0
     for rows in table.rows():
