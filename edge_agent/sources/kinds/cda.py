@@ -3,8 +3,8 @@
 Beside the whole document as text stand the fields by which people search, each from one path (`FIELDS`), exactly as
 the document has it; where a path meets several elements the first one counts at each step. A document is decoded by
 its byte order mark, else by its own declaration. Where that does not decode: GBK and GB2312 as GB18030, which holds
-both, since many a writer declares the smaller one; then the rule's encoding, if it names another than UTF-8. `encoding`
-says which it was. Nothing beyond the document is read, and nothing in it is resolved (see `outline`).
+both, since many a writer declares the smaller one; then the rule's encoding, which "auto" leaves to likelihood.
+`encoding` says which it was. Nothing beyond the document is read, and nothing in it is resolved (see `outline`).
 """
 
 from __future__ import annotations
@@ -140,24 +140,25 @@ class CdaKind:
         yield Record([values.get(column.name) for column in COLUMNS], reading.problem)
 
 
-def _encodings(opened: Opened, rule: FileRule) -> list[str]:
+def _encodings(opened: Opened, rule: FileRule) -> Iterator[str]:
     """Those in which the document may be, to be tried in this order."""
     opened.stream.seek(0)
     head = opened.stream.read(_HEAD_BYTES)
     told = decoded.marked(head) or _WIDE.get(head[:4])
     if told is not None:
-        return [told]
-    chosen = None if rule.encoding == AUTO else decoded.charset(rule.encoding)
-    found = _DECLARED.match(head)
-    if found is None:
-        return [chosen or "utf-8"]
-    declared = decoded.charset(found[1].decode("ascii"))
-    if declared is None:
-        raise opened.refused("its XML declaration names an encoding that is not known")
-    if declared.startswith(("utf-16", "utf-32")):
-        declared = "utf-8"  # it could not be read so far if it were what it says
-    others = [_LARGER.get(declared), chosen if chosen != "utf-8" else None]
-    return [declared, *(one for one in others if one not in (None, declared))]
+        yield told
+        return
+    if (found := _DECLARED.match(head)) is not None:
+        declared = decoded.charset(found[1].decode("ascii"))
+        if declared is None:
+            raise opened.refused("its XML declaration names an encoding that is not known")
+        if declared.startswith(("utf-16", "utf-32")):
+            declared = "utf-8"  # it could not be read so far if it were what it says
+        yield declared
+        if declared in _LARGER:
+            yield _LARGER[declared]
+    chosen = decoded.detected(opened.stream, opened.size) if rule.encoding == AUTO else rule.encoding
+    yield decoded.charset(chosen or "") or "utf-8"
 
 
 @dataclass(slots=True)
@@ -192,10 +193,12 @@ class _Reading:
         return None
 
 
-def _read(opened: Opened, encodings: list[str]) -> _Reading:
+def _read(opened: Opened, encodings: Iterator[str]) -> _Reading:
     """In the first encoding that decodes the whole; in none: as it is in the first of all."""
     first: _Reading | None = None
     for encoding in encodings:
+        if first is not None and encoding == first.encoding:
+            continue
         reading = _Reading(encoding)
         try:
             for text in decoded.pieces(opened.stream, encoding):

@@ -11,6 +11,7 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from edge_agent.sources import charsets
 from protocol.limits import KIB
 
 PIECE_BYTES = 64 * KIB
@@ -21,7 +22,10 @@ _MARKS = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+    ("\ufeff".encode("gb18030"), "gb18030"),
 )
+
+_MARK = "\ufeff"
 
 _NO_CHARSETS = frozenset(
     {"utf-7", "unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined", "mbcs", "oem"}
@@ -50,6 +54,12 @@ def charset(name: str) -> str | None:
     return None if found.replace("_", "-") in _NO_CHARSETS else found
 
 
+def detected(stream: BinaryIO, size: int) -> str | None:
+    """The charset that the bytes seem to be in; None: no text at all."""
+    found = charsets.of_stream(stream, size)
+    return found.encoding if found.confidence else None
+
+
 def spoken(encoding: str) -> str:
     """How an encoding stands in a column."""
     return encoding.removesuffix("-sig")
@@ -57,6 +67,14 @@ def spoken(encoding: str) -> str:
 
 def pieces(stream: BinaryIO, encoding: str, errors: str = "strict") -> Iterator[str]:
     """The whole text of `stream`, from its beginning. Raises Undecoded."""
+    mark = _MARK
+    for text in _texts(stream, encoding, errors):
+        if sound := text.removeprefix(mark):
+            yield sound
+        mark = ""
+
+
+def _texts(stream: BinaryIO, encoding: str, errors: str) -> Iterator[str]:
     stream.seek(0)
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     while data := stream.read(PIECE_BYTES):

@@ -68,8 +68,9 @@ class FhirKind:
 def _encoding(opened: Opened, rule: FileRule) -> str:
     opened.stream.seek(0)
     told = decoded.marked(opened.stream.read(_HEAD_BYTES))
-    chosen = None if rule.encoding == AUTO else decoded.charset(rule.encoding)
-    return told or chosen or "utf-8"
+    if told is None and rule.encoding == AUTO:
+        told = decoded.detected(opened.stream, opened.size)
+    return told or decoded.charset(rule.encoding) or "utf-8"
 
 
 @dataclass(frozen=True, slots=True)

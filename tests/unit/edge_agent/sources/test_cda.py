@@ -197,6 +197,9 @@ def test_a_byte_order_mark_counts_before_the_declaration(bom: Any, declared: str
         ("UTF-16", "utf-8", "utf-8", "utf-8"),
         (None, "utf-8", "utf-8", "utf-8"),
         (None, "gbk", "gbk", "gbk"),
+        (None, "gb18030", "gb18030", "auto"),
+        ("UTF-8", "gb18030", "gb18030", "auto"),
+        ("UTF-8", "utf-8", "utf-8", "auto"),
         ("utf-16", "utf-16-le", "utf-16-le", "utf-8"),
     ],
 )

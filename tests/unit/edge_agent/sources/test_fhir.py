@@ -322,6 +322,15 @@ def test_bytes_that_are_no_text_cost_their_resource_alone() -> None:
     }
 
 
+def test_a_charset_is_found_out_where_the_rule_says_so() -> None:
+    text = bundle(entry(1, ',"code":"张三，男，五十二岁，因咳嗽、发热三天入院"')).decode()
+    for written in ("utf-8", "gbk", "utf-16-le"):
+        found = read(text.encode(written), encoding="auto")[1]
+        assert (found["resource"] in text, "张三" in found["code"], "problem" in found) == (True, True, False)
+    assert read(text.encode("gbk"))[1]["problem"] == "it holds bytes or characters that are no text"
+    assert read(("\ufeff" + text).encode("gb18030"))[1]["resource_id"] == "1"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_counts(encoding: str) -> None:
     assert read(bundle(entry(1)).decode().encode(encoding))[1]["resource_id"] == "1"
