@@ -12,7 +12,7 @@ import pytest
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds import dbf_memo
 from edge_agent.sources.kinds.dbf import SLICE_BYTES, DbfKind
-from edge_agent.sources.kinds.kind import Opened
+from edge_agent.sources.kinds.kind import FileTable, Opened
 from tests.unit.edge_agent.sources.dbf_writer import (
     BINARY,
     VISUAL,
@@ -66,7 +66,7 @@ def test_no_memo_is_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "beside"),
+    ("version", "companions"),
     [
         (0xF5, {}),
         (0xF5, {".fpt": b""}),
@@ -79,10 +79,10 @@ def test_no_memo_is_null() -> None:
     ],
 )
 def test_a_pointer_into_nowhere_stands_aside_and_its_row_goes_on(
-    version: int, beside: dict[str, bytes]
+    version: int, companions: dict[str, bytes]
 ) -> None:
     data = with_memos([8, 10**9, b"x" * 10], version=version)
-    found = read(data, beside)
+    found = read(data, companions)
     assert [row for row, _ in found] == [[None]] * 3
     originals = [aside["NOTE"] for _, aside in found]
     assert originals == [("type", b"%10d" % 8), ("type", b"1000000000"), ("type", b"x" * 10)]
@@ -102,11 +102,30 @@ def test_an_object_in_a_column_of_texts_stands_aside_and_undecodable_text_too() 
     assert values(pictures, {".fpt": file}) == [[b"\x89PNG", b"\x89PNG"]]
 
 
+class Counting(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self.count += len(found)
+        return found
+
+
+def beside(data: bytes, suffix: str, stream: Counting) -> FileTable:
+    source = Opened("f.dbf", io.BytesIO(data), len(data), {suffix: stream})
+    (found,) = DbfKind().tables(source, FileRule(glob="*", kind="dbf"))
+    return found
+
+
 def test_memos_come_in_slices_of_bounded_size() -> None:
     file, blocks = fpt([(1, b"%d" % i + b"x" * (MIB_HALF + i)) for i in range(40)])
     one_file = table(with_memos(blocks, version=0xF5), {".fpt": file})
-    slices = list(one_file.rows())
-    assert all(rows.nbytes <= SLICE_BYTES for rows in slices)
+    assert all(rows.nbytes <= SLICE_BYTES for rows in one_file.rows())
+    stream = Counting(file)
+    next(iter(beside(with_memos(blocks, version=0xF5), ".fpt", stream).rows()))
+    assert stream.count < SLICE_BYTES + 2 * MIB_HALF  # of 20 MiB
     found = [row[0] for row, _ in rows_of(one_file)]
     assert [len(text) - len(str(i)) for i, text in enumerate(found)] == [MIB_HALF + i for i in range(40)]
     assert [text[: len(str(i))] for i, text in enumerate(found)] == [str(i) for i in range(40)]
@@ -129,21 +148,20 @@ def test_memos_that_would_fill_the_memory_or_never_end_are_refused(monkeypatch: 
     assert "longer than" in refusal(lambda: values(wide, {".fpt": fpt([(1, b"x" * 2000)])[0]}))
 
 
-class Counting(io.BytesIO):
-    """Counts the bytes that are read."""
-
-    count = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(size)
-        self.count += len(found)
-        return found
+def test_a_memo_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbf_memo, "MEMO_BYTES_MAX", 70_000)
+    for suffix, version, (file, blocks) in (
+        (".fpt", 0xF5, fpt([(1, b"x" * 1_000_000)])),
+        (".dbt", 0x8B, dbt4([b"x" * 1_000_000])),
+        (".dbt", 0x83, dbt3([b"x" * 1_000_000])),
+    ):
+        stream = Counting(file)
+        table_of = beside(with_memos(blocks, version=version), suffix, stream)
+        assert "longer than" in refusal(lambda table_of=table_of: rows_of(table_of))  # type: ignore[misc]
+        assert stream.count < 200_000
 
 
 def test_a_memo_file_without_an_end_is_not_read_for_each_pointer() -> None:
     stream = Counting(bytes(512 * 2000))
-    data = with_memos(range(1, 2000), version=0x83)
-    source = Opened("f.dbf", io.BytesIO(data), len(data), {".dbt": stream})
-    (found,) = DbfKind().tables(source, FileRule(glob="*", kind="dbf"))
-    assert len(rows_of(found)) == 1999
+    assert len(rows_of(beside(with_memos(range(1, 2000), version=0x83), ".dbt", stream))) == 1999
     assert stream.count < 3 * 512 * 2000
