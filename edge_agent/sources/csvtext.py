@@ -47,6 +47,16 @@ class CsvForm:
     header: bool = True
 
 
+def problem_of_names(names: Sequence[str]) -> str | None:
+    """Why they cannot name columns. UnicodeEncodeError where one is no text."""
+    sizes = [len(name.encode()) for name in names]
+    if not all(sizes):
+        return "a column has no name"
+    if max(sizes) > NAME_BYTES_MAX:
+        return "a column name is too long"
+    return "two columns have the same name" if len(set(names)) != len(names) else None
+
+
 class CsvRecords:
     """The records of one file. `file` is how it is named in faults; `stream`, at its beginning, can seek and stays the
     caller's to close.
@@ -111,16 +121,12 @@ class CsvRecords:
         if not self._form.header:
             self._first = first
             return tuple(f"c{i}" for i in range(1, len(first) + 1))
-        if not all(first):
-            raise self._refused("a column has no name")
         try:
-            sizes = [len(name.encode()) for name in first]
+            problem = problem_of_names(first)
         except UnicodeEncodeError:
             raise self._no_text() from None
-        if max(sizes) > NAME_BYTES_MAX:
-            raise self._refused("a column name is too long")
-        if len(set(first)) != len(first):
-            raise self._refused("two columns have the same name")
+        if problem:
+            raise self._refused(problem)
         return tuple(first)
 
     def _next(self) -> list[str] | None:

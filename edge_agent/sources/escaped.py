@@ -40,17 +40,22 @@ def exact(encoding: str, head: bytes) -> str:
     return name.removesuffix("-sig")
 
 
+def is_shifting(encoding: str) -> bool:
+    """Whether what bytes mean depends on bytes long before them."""
+    return _SHIFTING.fullmatch(encoding) is not None
+
+
 class Escaped:
     """Of one stream from where it stands, in an encoding as `exact` gives it."""
 
     def __init__(self, stream: BinaryIO, encoding: str) -> None:
         self._stream = stream
         self._encoding = encoding
-        is_shifting = _SHIFTING.fullmatch(encoding) is not None
+        is_strict = is_shifting(encoding)
         self._errors = (
-            "strict" if is_shifting else "surrogatepass" if encoding in _WIDE_EXACT else "surrogateescape"
+            "strict" if is_strict else "surrogatepass" if encoding in _WIDE_EXACT else "surrogateescape"
         )
-        self._is_compared = not is_shifting and encoding not in _REVERSIBLE
+        self._is_compared = not is_strict and encoding not in _REVERSIBLE
 
     def blocks(self) -> Iterator[str]:
         """The text, in pieces. UnicodeError where the encoding has no escape."""

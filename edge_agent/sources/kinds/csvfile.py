@@ -12,10 +12,10 @@ from itertools import islice
 
 import pyarrow as pa
 
-from edge_agent.sources import charsets
 from edge_agent.sources.columns import Carrier, Layout, aside, join
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
-from edge_agent.sources.filerule import AUTO, FileRule
+from edge_agent.sources.filerule import FileRule
+from edge_agent.sources.kinds.encoding import encoding_of
 from edge_agent.sources.kinds.kind import FileTable, Opened
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
@@ -36,16 +36,6 @@ class CsvKind:
     def tables(self, opened: Opened, rule: FileRule) -> Sequence[FileTable]:
         form = CsvForm(encoding_of(opened, rule), rule.delimiter, rule.quote, rule.header)
         return [CsvTable(CsvRecords(opened.stream, form, opened.name))]
-
-
-def encoding_of(opened: Opened, rule: FileRule) -> str:
-    """The rule's, or what the file seems to be in. Rejected GC-2008 where it is no text at all."""
-    if rule.encoding != AUTO:
-        return rule.encoding
-    found = charsets.of_stream(opened.stream, opened.size)
-    if not found.confidence:
-        raise opened.refused("it is no text")
-    return found.encoding
 
 
 class CsvTable:
