@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _NUL_SHARE = 0.02
 """Of the units of UTF-16 that are below 256; tables have more of them by their separators alone."""
 _UTF8_PROOF = 10
 """Characters that must decode for each byte that does not."""
+_LONE_CHARACTER = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{2}(?![\x80-\xff])")
 _CONFIDENCE_MAX = 0.99
 _DAMAGED_MAX = 0.9
 _WESTERN = ("latin-1", "cp1252")
@@ -149,13 +151,15 @@ def _utf8(samples: Sequence[bytes], is_whole: bool) -> Charset | None:
         return None
     if bad:
         return Charset("utf-8", 0.8, "UTF-8 but for some bytes")
-    if max(counted) < "\u0800" and _is_everyday(samples, is_whole):
+    if max(counted) < "\u0800" and _is_everyday_chinese(samples, is_whole):
         return Charset("gb18030", 0.6, "everyday characters, although it were UTF-8, too")
     return Charset("utf-8", _CONFIDENCE_MAX, "UTF-8 without a fault")
 
 
-def _is_everyday(samples: Sequence[bytes], is_whole: bool) -> bool:
-    return _decoded(samples, "gb18030", is_whole).keys() <= hanzi.EVERYDAY
+def _is_everyday_chinese(samples: Sequence[bytes], is_whole: bool) -> bool:
+    """Whether it is words of everyday characters; a single one stands for an accented letter as often."""
+    has_letters = any(_LONE_CHARACTER.search(sample) for sample in samples)
+    return not has_letters and _decoded(samples, "gb18030", is_whole).keys() <= hanzi.EVERYDAY
 
 
 def _likeliest(samples: Sequence[bytes], is_whole: bool) -> Charset:
