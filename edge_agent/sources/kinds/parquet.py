@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edge_agent.sources.columns import aside
@@ -30,6 +31,8 @@ _READ_BYTES = MIB
 """Of a column at once; without it a whole row group's column is held."""
 _FOOTER_BYTES_MAX = 64 * MIB
 """A footer is read whole, and grows with row groups times columns."""
+NESTED_VALUES_MAX = 64 * 1024 * 1024
+"""Of a row group's leaf within lists or structs: a row is read at once, however many it has."""
 _INT96 = "INT96"
 
 
@@ -56,6 +59,7 @@ class ParquetTable:
         if any(kind == _INT96 and "." in path for path, kind in physical.items()):
             raise opened.refused("INT96 timestamps within lists or structs: write them as TIMESTAMP")
         self._old = [i for i, name in enumerate(schema.names) if physical.get(name) == _INT96]
+        self._repeating = _repeating(file)
         self._carried = [self._of(field.type) for field in schema]
         self.columns = tuple(
             Column(field.name, found.wire, _INT96 if i in self._old else str(field.type))
@@ -70,6 +74,10 @@ class ParquetTable:
             raise self._opened.refused("too many columns")
         if len(set(names)) != len(names):
             raise self._opened.refused("two columns have the same name")
+        if _nested_values(file) > NESTED_VALUES_MAX:
+            raise self._opened.refused(
+                "a row group has more than 64 million values in lists or structs of one column"
+            )
         if not all(0 < len(name.encode()) <= NAME_BYTES_MAX for name in names):
             raise self._opened.refused("a column has no name, or too long a one")
 
@@ -81,7 +89,7 @@ class ParquetTable:
 
     def rows(self) -> Iterator[Rows]:
         with damage_is_refused(self._opened, _DAMAGED):
-            file = _file(self._opened, "us")
+            file = _file(self._opened, "us", self._repeating)
             rows = _batch_rows(file)
             batches = file.iter_batches(rows, use_threads=False)
             if self._old:
@@ -94,12 +102,15 @@ class ParquetTable:
             else:
                 pairs = ((batch, None) for batch in batches)
             for batch, old in pairs:
-                yield from _cut(self._rows(batch, old))
+                for column in batch.columns:
+                    _validate(column)
+                for first, count in _pieces(batch, 0, batch.num_rows):
+                    piece = self._rows(batch.slice(first, count), old and old.slice(first, count))
+                    yield from _cut(piece)
 
     def _rows(self, batch: pa.RecordBatch, old: pa.RecordBatch | None) -> Rows:
         built: list[Built] = []
         for i, (column, found) in enumerate(zip(batch.columns, self._carried, strict=True)):
-            _validate(column)
             if old is not None and i in self._old:
                 built.append(int96(column, old.column(self._old.index(i))))
             else:
@@ -112,10 +123,11 @@ class ParquetTable:
         return Rows([array for array, _ in built], asides)
 
 
-def _file(opened: Opened, int96_unit: str) -> pq.ParquetFile:
+def _file(opened: Opened, int96_unit: str, repeating: Sequence[str] = ()) -> pq.ParquetFile:
     opened.stream.seek(0)
     return pq.ParquetFile(
         opened.stream,
+        read_dictionary=list(repeating),
         pre_buffer=False,
         buffer_size=_READ_BYTES,
         coerce_int96_timestamp_unit=int96_unit,
@@ -123,6 +135,44 @@ def _file(opened: Opened, int96_unit: str) -> pq.ParquetFile:
         arrow_extensions_enabled=False,
         schema_depth_limit=2 * NESTING_DEPTH_MAX,
     )
+
+
+def _repeating(file: pq.ParquetFile) -> list[str]:
+    """Columns of texts or bytes that a dictionary may repeat: they are read as one, since a file of kilobytes can say a
+    megabyte ten thousand times."""
+    about = file.metadata
+    lengthy = [c for c in range(about.num_columns) if _is_lengthy(about.schema.column(c))]
+    return [
+        about.schema.column(c).path
+        for c in lengthy
+        if any(
+            "DICTIONARY" in e
+            for g in range(about.num_row_groups)
+            for e in about.row_group(g).column(c).encodings
+        )
+    ]
+
+
+def _is_lengthy(leaf: pq.ColumnSchema) -> bool:
+    """Whether it is a column of texts or bytes of any length, and no decimal in bytes."""
+    return leaf.physical_type == "BYTE_ARRAY" and "." not in leaf.path and leaf.logical_type.type != "DECIMAL"
+
+
+def _pieces(batch: pa.RecordBatch, first: int, count: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of parts that have about SLICE_BYTES once their dictionaries are written out."""
+    if count > 1 and sum(_written_out(column.slice(first, count)) for column in batch.columns) > SLICE_BYTES:
+        half = count // 2
+        yield from _pieces(batch, first, half)
+        yield from _pieces(batch, first + half, count - half)
+    elif count:
+        yield first, count
+
+
+def _written_out(column: pa.Array) -> int:
+    if not pa.types.is_dictionary(column.type) or column.type.value_type not in _LENGTHY:
+        return 0
+    lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+    return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
 
 
 def _check_ends(opened: Opened) -> None:
@@ -140,11 +190,28 @@ def _check_ends(opened: Opened) -> None:
         raise opened.refused("its footer is larger than 64 MiB")
 
 
+def _nested_values(file: pq.ParquetFile) -> int:
+    """The most that a row group has of one leaf within lists or structs, nulls included."""
+    about = file.metadata
+    return max(
+        (
+            about.row_group(g).column(c).num_values
+            for g in range(about.num_row_groups)
+            for c in range(about.num_columns)
+            if "." in about.schema.column(c).path
+        ),
+        default=0,
+    )
+
+
 _BYTES_OF = {
     pa.string(): pa.binary(),
     pa.large_string(): pa.large_binary(),
     pa.string_view(): pa.binary_view(),
 }
+
+
+_LENGTHY = frozenset({*_BYTES_OF, *_BYTES_OF.values()} - {pa.string_view(), pa.binary_view()})
 
 
 def _validate(column: pa.Array) -> None:
@@ -162,6 +229,7 @@ def _batch_rows(file: pq.ParquetFile) -> int:
     about = file.metadata
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     widest = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=0)
+    widest = max(widest, 8 * _nested_values(file) // max(about.num_rows, 1))
     return int(max(1, min(SLICE_ROWS, SLICE_BYTES // max(widest, 1))))
 
 

@@ -197,6 +197,32 @@ def test_row_groups_and_slices_in_order(monkeypatch: pytest.MonkeyPatch) -> None
     assert [v for rows in slices for v in rows.columns[0].to_pylist()] == values
 
 
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_dictionary_that_repeats_a_long_text_is_written_out_by_pieces(is_declared: bool) -> None:
+    """A file of a few kilobytes says 400 MB; so do honest ones, of notes that are all alike."""
+    long = "长" * 100_000
+    indices = pa.array([0, 1] * 700, pa.int32())
+    column = pa.DictionaryArray.from_arrays(indices, pa.array([long, "short"]))
+    data = written(pa.table({"c": column, "n": range(1400)}), store_schema=is_declared)
+    assert len(data) < 100_000
+    table = one(data)
+    assert table.columns[0].wire == pa.string()
+    before, lengths = pa.total_allocated_bytes(), []
+    for rows in table.rows():
+        assert rows.nbytes < 8_000_000
+        assert pa.total_allocated_bytes() - before < 64_000_000
+        lengths += [len(value) for value in rows.columns[0].to_pylist()]
+        assert rows.columns[1].to_pylist() == list(range(len(lengths) - rows.count, len(lengths)))
+    assert lengths == [100_000, 5] * 700
+
+
+def test_lists_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(pa.table({"c": [[1] * 50, [2] * 60]}))
+    assert len(records(one(data))) == 2
+    monkeypatch.setattr(parquet, "NESTED_VALUES_MAX", 100)
+    assert "64 million" in refusal(data)
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
