@@ -1,11 +1,11 @@
 """In which encoding the text of a DBF file is.
 
 Four may say it, and the first that does counts: the rule (people know of files that lie, as those that say Windows ANSI
-and hold GBK), a `.cpg` file beside it, the header's language driver, and last
-the text itself: Chinese in UTF-8, or in GBK, as in China whatever names no code page; where it looks like neither, only
-ASCII is read and all else stands aside, for a guess would be carried without a word. dbfread's table of the drivers is
-used; but its "ascii" of a missing one is not, and its GBK is read as GB18030: the same characters wherever Python's GBK
-has one, and those of users (EUDC) as Windows has them.
+and hold GBK), a `.cpg` file beside it, the header's language driver, and last the text itself (`charsets`): Chinese in
+GBK, as in China whatever names no code page, in UTF-8 or Big5. Where it looks like none, only ASCII is read and all
+else stands aside, for a guess would be carried without a word. dbfread's table of the drivers is used; but its "ascii"
+of a missing one is not, and its GBK is read as GB18030: the same characters wherever Python's GBK has one, and those of
+users (EUDC) as Windows has them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from dbfread.codepages import codepages
 
+from edge_agent.sources import charsets
 from edge_agent.sources.filerule import AUTO, FileRule
 from edge_agent.sources.kinds.dbf_header import Header
 from edge_agent.sources.kinds.kind import Opened
@@ -31,9 +32,10 @@ _PLAIN = bytes(range(0x20, 0x7F)).replace(b"\\", b"").replace(b"~", b"")
 _NO_LANGUAGE = frozenset({0, 0x57})
 """0x57 is what Delphi's and ArcView's programs write: Windows' own code page, whatever it was, in China GBK."""
 _CPG_BYTES_MAX = 256
+_EVERYDAY = "gb2312"
 _SAMPLE_BYTES = 256 * KIB
-_COMMON = "gb2312"
-"""The characters of everyday Chinese. What another code page's bytes happen to be in GBK is mostly beyond them."""
+_FOUND_OUT = frozenset({UTF_8, CHINESE, "big5", "cp950", "big5hkscs"})
+"""What text may be found to be in. Of code pages of one byte a character, each reads the bytes of every other."""
 
 
 def charset(opened: Opened, rule: FileRule, header: Header) -> str:
@@ -70,17 +72,18 @@ def _usable(opened: Opened, name: str, problem: str) -> str:
         found = codecs.lookup(name).name
         if _PLAIN.decode(found).encode(found) != _PLAIN:
             raise LookupError
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         raise opened.refused(problem) from None
     return CHINESE if found in _GBK else found
 
 
 def _of_text(opened: Opened, header: Header) -> str:
     texts = [text for text in _sample(opened, header) if not text.isascii()]
-    if texts and all(_is_chinese(text, UTF_8) for text in texts):
-        return UTF_8
-    likely = sum(_is_chinese(text, CHINESE) for text in texts)
-    return CHINESE if 2 * likely >= len(texts) else ASCII
+    if not texts:
+        return CHINESE
+    found = charsets.detect(b"\n".join(texts)).encoding
+    likely = sum(_is_likely(text, found) for text in texts)
+    return found if found in _FOUND_OUT and 2 * likely >= len(texts) else ASCII
 
 
 def _sample(opened: Opened, header: Header) -> Iterator[bytes]:
@@ -94,13 +97,13 @@ def _sample(opened: Opened, header: Header) -> Iterator[bytes]:
                 yield first[at + field.start : at + field.stop].rstrip(b" \0")
 
 
-def _is_chinese(text: bytes, encoding: str) -> bool:
-    """Whether these bytes are of the encoding, and mostly characters that Chinese is written with."""
+def _is_likely(text: bytes, encoding: str) -> bool:
+    """Whether these bytes are of the encoding, and if it is GB18030, mostly of its everyday characters: `charsets`
+    takes a few words of Russian for rare ones."""
     try:
         # What the end of the field cuts in two is no sign against the encoding.
-        read = codecs.getincrementaldecoder(encoding)().decode(text)
+        beyond = [c for c in codecs.getincrementaldecoder(encoding)().decode(text) if not c.isascii()]
     except UnicodeError:
         return False
-    beyond = [c for c in read if not c.isascii()]
-    common = b"".join(c.encode(_COMMON, "ignore") for c in beyond)
-    return len(common) >= len(beyond)
+    everyday = sum(bool(c.encode(_EVERYDAY, "ignore")) for c in beyond)
+    return encoding != CHINESE or 2 * everyday >= len(beyond)

@@ -6,6 +6,8 @@ import io
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.kinds.dbf import SLICE_BYTES, SLICE_ROWS, DbfKind
@@ -185,6 +187,21 @@ def test_code_pages_of_a_cpg_file(cpg: bytes, charset: str) -> None:
     assert charset_of(people("a"), {".cpg": cpg}) == charset
 
 
+@given(
+    st.binary(max_size=12)
+    | st.sampled_from(["a\0b", "hex", "idna", "undefined", "punycode", "utf-16", "0" * 300]).map(str.encode)
+)
+def test_whatever_a_cpg_file_holds_is_a_code_page_or_a_refusal(cpg: bytes) -> None:
+    try:
+        found = charset_of(people("a"), {".cpg": cpg})
+    except Rejected as refused:
+        code = refused.code
+    else:
+        assert "a".encode(found) == b"a"
+        return
+    assert code == "GC-2008"
+
+
 def test_an_encoding_that_no_dbf_file_has_is_refused() -> None:
     assert "declare `encoding`" in refusal(lambda: table(people("a"), {".cpg": b"klingon"}))
     assert "rule" in refusal(lambda: table(people("a"), encoding="utf-16"))
@@ -195,6 +212,11 @@ def test_without_a_code_page_the_text_itself_tells() -> None:
     assert charset_of(people("张三", "李四")) == "gb18030"
     utf_8 = dbf([NAME], [["张三".encode()], ["王小明明明".encode()[:12]]])
     assert (charset_of(utf_8), names(utf_8)[0]) == ("utf-8", "张三")
+    big5 = dbf([NAME], [["醫院門診".encode("big5")]])
+    assert (charset_of(big5), names(big5)) == ("big5", ["醫院門診"])
+    for other in ("cp1251", "cp866", "cp1252"):
+        text = ["Ольга", "Иванова"] if other != "cp1252" else ["José", "Müller"]
+        assert charset_of(dbf([NAME], [[one.encode(other)] for one in text])) == "ascii"
     russian = dbf([NAME], [["ОРОШЕЙКО".encode("cp866")], [b"ascii"]])
     assert charset_of(russian) == "ascii"
     assert read(russian) == [
