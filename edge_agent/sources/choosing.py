@@ -9,13 +9,22 @@ Pure: it sees the first 64 KiB, the name and the size, and nothing else; the cal
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.sources import charsets, jsonhead, separated, signs
 from edge_agent.sources.charsets import Charset
 from edge_agent.sources.filerule import AUTO
 
 NDJSON_SUFFIXES = (".ndjson", ".jsonl")
+JSON_SUFFIXES = (".json", *NDJSON_SUFFIXES)
+_OF_NO_TEXT = {
+    ".dcm": "dicom",
+    ".dbf": "dbf",
+    ".xls": "excel",
+    ".xlsx": "excel",
+    ".parquet": "parquet",
+}
+"""What bytes without any sign are by their name, so that their kind says what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,13 @@ def choose(name: str, head: bytes, size: int) -> Choice:
         return Choice(sign.kind, sign.confidence, sign.why)
     charset = charsets.detect(head, is_whole=size <= len(head))
     if not charset.confidence:
-        return _by_name(suffix) or Choice("file", 0.9, "no text, and no format that is known here")
+        if suffix in _OF_NO_TEXT:
+            return Choice(_OF_NO_TEXT[suffix], 0.5, "by its name alone")
+        return Choice("file", 0.9, "no text, and no format that is known here")
     text = _text(head, charset)
+    if charset.encoding == "utf-8" and head.isascii():
+        # What comes behind, or is appended tomorrow, may be in any charset.
+        charset = replace(charset, encoding=AUTO)
     return _by_text(text, suffix, charset, is_whole=size <= len(head))
 
 
@@ -56,14 +70,8 @@ def _text(head: bytes, charset: Charset) -> str:
     return head.decode(charset.encoding, "ignore").removeprefix("\ufeff")
 
 
-def _by_name(suffix: str) -> Choice | None:
-    """Of bytes that say nothing: formats whose beginning may be anything."""
-    if suffix == ".dcm":
-        return Choice("dicom", 0.5, "by its name alone")
-    return None
-
-
 _HL7 = re.compile(r"[\s\x0b]*(MSH|FHS|BHS)[^\w\s\x00-\x1f](?=[^\w\s])")
+_HL7_LINE = re.compile(r"^MSH[^\w\s\x00-\x1f](?=[^\w\s])", re.MULTILINE)
 _XML_ROOT = re.compile(
     r"\s*+(?:(?:<\?[^>]*>|<!--(?:(?!-->).)*+-->|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>)\s*+)*+<(?:[\w.-]+:)?([\w.-]+)",
     re.DOTALL,
@@ -73,9 +81,12 @@ _XML_ROOT = re.compile(
 def _by_text(text: str, suffix: str, charset: Charset, *, is_whole: bool) -> Choice:
     if _HL7.match(text):
         return Choice("hl7", 0.99, "it begins as an HL7 message, batch or file")
+    if suffix == ".hl7" and _HL7_LINE.search(text):
+        return Choice("hl7", 0.6, "an HL7 message behind something else, and its name")
     if text.lstrip()[:1] == "<":
         return _xml(text)
-    if found := jsonhead.of(text, is_whole=is_whole):
+    found = jsonhead.of(text, is_whole=is_whole)
+    if found and (found.is_sound or suffix in JSON_SUFFIXES):
         return _json(found, suffix, charset)
     table = separated.of(text, suffix, is_whole=is_whole)
     if table is None:
@@ -99,8 +110,9 @@ def _xml(text: str) -> Choice:
 
 
 def _json(found: jsonhead.JsonHead, suffix: str, charset: Charset) -> Choice:
+    said = (0.95, "JSON") if found.is_sound else (0.6, "JSON up to some place, and its name")
     if found.is_fhir:
-        return Choice("fhir", 0.99, "JSON with a resourceType", charset.encoding)
+        return Choice("fhir", said[0], f"{said[1]}, with a resourceType", charset.encoding)
     if found.is_lines or suffix in NDJSON_SUFFIXES:
-        return Choice("ndjson", 0.95, "a JSON object a line", charset.encoding)
-    return Choice("json", 0.95, "JSON", charset.encoding)
+        return Choice("ndjson", said[0], f"{said[1]}, an object a line", charset.encoding)
+    return Choice("json", *said, charset.encoding)

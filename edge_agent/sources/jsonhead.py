@@ -28,25 +28,27 @@ class JsonHead:
     is_lines: bool
     """More than one object or array, one behind the other."""
     is_fhir: bool
+    is_sound: bool
+    """As far as it was read; else it is JSON up to some place."""
 
 
 def of(text: str, *, is_whole: bool) -> JsonHead | None:
-    """None where it is no JSON, or a single plain value. `is_whole`: nothing is cut off behind it."""
+    """None where it begins as no object or array. `is_whole`: nothing is cut off behind it."""
     begin = text.lstrip(" \t\r\n")[:1]
     if begin not in ("{", "["):
         return None
     walk = _Walk()
     place = 0
-    while token := _TOKEN.match(text, place):
+    is_sound = True
+    while is_sound and (token := _TOKEN.match(text, place)):
         place = token.end()
-        if not walk.step(token["punctuation"], token["string"]):
-            return None
+        is_sound = walk.step(token["punctuation"], token["string"])
     rest = text[place:]
     if rest.strip(" \t\r\n") and (is_whole or not _CUT.fullmatch(rest)):
-        return None
+        is_sound = False
     if is_whole and walk.depth:
-        return None
-    return JsonHead(walk.values > 1, walk.is_fhir)
+        is_sound = False
+    return JsonHead(walk.values > 1, walk.is_fhir, is_sound)
 
 
 class _Walk:

@@ -22,7 +22,6 @@ _FILES = {
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
     b"Rar!": "RAR",
     b"SQLite format 3\0": "SQLite",
-    b"PARE": "encrypted Parquet",
     b"{\\rtf": "RTF",
 }
 _WORKBOOK_SUFFIXES = (".xls", ".xlsx", ".xlsm", ".xlsb", ".et")
@@ -39,8 +38,8 @@ def of(head: bytes, suffix: str) -> Sign | None:
     """`suffix`: of its name, in lower case, with the dot."""
     if head[128:132] == b"DICM":
         return Sign("dicom", 1.0, "DICM behind a preamble")
-    if head.startswith(b"PAR1"):
-        return Sign("parquet", 1.0, "PAR1")
+    if head.startswith((b"PAR1", b"PARE")):
+        return Sign("parquet", 1.0, "PAR1, or PARE where it is encrypted")
     if head.startswith(b"PK\x03\x04"):
         return _zip(head, suffix)
     if head.startswith(_COMPOUND):
@@ -79,8 +78,8 @@ def _compound(head: bytes, suffix: str) -> Sign:
             names.add(head[place : place + length - 2].decode("utf-16-le", "replace").lower())
     if names & {"workbook", "book"}:
         return Sign("excel", 0.99, "an OLE2 file with the stream of a workbook")
-    if "encryptedpackage" in names:
-        return Sign("file", 0.95, "an OLE2 file that is encrypted")
+    if "encryptedpackage" in names and suffix in _WORKBOOK_SUFFIXES:
+        return Sign("excel", 0.8, "an OLE2 file that is encrypted, and named as a workbook")
     if "root entry" not in names and suffix in _WORKBOOK_SUFFIXES:
         return Sign("excel", 0.6, "an OLE2 file that is named as a workbook")
     return Sign("file", 0.9, "an OLE2 file without the stream of a workbook")

@@ -42,13 +42,10 @@ KINDS = {
 OTHERWISE = {
     # A message of an e-mail program, which says that the workbook was not found.
     "excel-calamine/too_small.xls": "file",
-    # Encrypted: nobody but its owner can say what is in it.
-    "excel-calamine/pass_protected.xlsx": "file",
 }
 ENCODINGS = {
     "dbase_31.csv": "latin-1",
     "dbase_f5.csv": "cp1252",  # and in part in the code page of DOS
-    "milk.csv": "utf-8",
 }
 TAB_SEPARATED = {"milk.csv", "sys_mdm001.tsv", "sys_mdm002.tsv"}
 WITHOUT_HEADER = {"milk.csv"}
@@ -65,7 +62,8 @@ def test_a_real_file_is_what_a_person_would_say(path: Path) -> None:
     assert found.kind == expected
     assert found.confidence >= 0.5
     if found.kind == "csv":
-        assert found.encoding == ENCODINGS.get(path.name, "utf-8")
+        is_open = path.read_bytes()[:HEAD_BYTES].isascii()
+        assert found.encoding == ("auto" if is_open else ENCODINGS.get(path.name, "utf-8"))
         assert found.delimiter == ("\t" if path.name in TAB_SEPARATED else ",")
         assert (found.quote, found.header) == ('"', path.name not in WITHOUT_HEADER)
 
@@ -82,7 +80,8 @@ def test_content_counts_more_than_the_name(suffix: str) -> None:
     """Under a name that says nothing they are the same, but for what only its name can tell."""
     for path in [one for one in real_files() if one.suffix.lower() == suffix]:
         data = path.read_bytes()
-        if path.name == "no_meta.dcm":  # it begins within an element
+        # The one begins within an element, the other is encrypted.
+        if path.name in {"no_meta.dcm", "pass_protected.xlsx"}:
             continue
         assert chosen("x", data).kind == chosen(path.name, data).kind, path.name
 
@@ -126,7 +125,12 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any]]] = {
 def test_a_table_is_found_with_its_form(case: str) -> None:
     name, data, said = TABLES[case]
     found = chosen(name, data)
-    form = {"encoding": "utf-8", "delimiter": ",", "quote": '"', "header": True} | said
+    form = {
+        "encoding": "auto" if data.isascii() else "utf-8",
+        "delimiter": ",",
+        "quote": '"',
+        "header": True,
+    } | said
     assert found.kind == "csv", found.why
     assert {key: getattr(found, key) for key in form} == form
     FileRule(glob="*", kind="csv", **form)
@@ -157,7 +161,7 @@ NO_TABLES: dict[str, tuple[str, str]] = {
     "XML": ("x.xml", "<a><b/></a>"),
     "a stylesheet before another root": ("x.xml", "<?xml-stylesheet href='ClinicalDocument'?><a/>"),
     "braces": ("x", "{not json}"),
-    "a list that breaks off": ("x.json", '{"a": [1, 2'),
+    "JSON that breaks off": ("x", '{"a": [1, 2'),
     "fixed widths": ("x.txt", "0001 ZHANG  1980\n0002 LI     1975\n"),
 }  # fmt: skip
 
@@ -190,14 +194,19 @@ OTHERS: dict[str, tuple[str, bytes, str]] = {
     "lines": ("x", b'{"a": 1}\n{"a": 2}\n', "ndjson"),
     "one line by its name": ("x.jsonl", b'{"a": 1}\n', "ndjson"),
     "Parquet": ("x", b"PAR1\x15\x04", "parquet"),
-    "encrypted Parquet": ("x.parquet", b"PARE\x15\x04", "file"),
+    "encrypted Parquet": ("x", b"PARE\x15\x04", "parquet"),
     "DICOM": ("x", b"\0" * 128 + b"DICM\x02\0\0\0UL\x04\0", "dicom"),
     "a DICOM data set, implicit": (
         "x", struct.pack("<HHL10sHHL", 8, 5, 10, b"ISO_IR 192", 8, 0x12, 8), "dicom",
     ),
     "a memo of DBF": ("x.dbt", struct.pack("<L", 8) + b"\0" * 508 + b"memo\x1a\x1a", "file"),
     "zeros": ("x", b"\0" * 5_000, "file"),
+    "JSON that breaks off, by its name": ("x.json", b'{"a": [1, 2', "json"),
+    "FHIR that breaks off, by its name": ("x.json", b'{"resourceType": "Patient", "id": }', "fhir"),
+    "HL7 behind a line of something else, by its name": ("x.hl7", b"sent by A\nMSH|^~\\&|A\rPID|1\r", "hl7"),
     "a device that lies": ("x.dcm", b"\x13\x37" + bytes(range(256)), "dicom"),
+    "no DBF but by its name": ("x.dbf", b"\x13\x37" + bytes(range(256)), "dbf"),
+    "no workbook but by its name": ("x.XLSX", b"\x13\x37" + bytes(range(256)), "excel"),
     "PDF of nothing but text": ("x", b"%PDF-1.4\na,b\n1,2\n", "file"),
 }  # fmt: skip
 
