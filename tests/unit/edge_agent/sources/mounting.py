@@ -96,11 +96,19 @@ def much(root: Path) -> object:
     return [len(folder.scan()), alarms(folder)]
 
 
+def bound(root: Path) -> object:
+    """A folder that is mounted below itself."""
+    (root / "x" / "loop").mkdir(parents=True)
+    (root / "x" / "a").touch()
+    subprocess.run(["mount", "--bind", str(root / "x"), str(root / "x" / "loop")], check=True)
+    return seen(watched(root))
+
+
 def main(base: Path) -> None:
     blocker = base / "blocker"
     blocker.mkdir()
     said = below(base / "below", blocker) | itself(base / "itself", blocker)
-    print(json.dumps({**said, "much of a part": much(base / "much")}))
+    print(json.dumps({**said, "much of a part": much(base / "much"), "bound": bound(base / "bound")}))
 
 
 if __name__ == "__main__":

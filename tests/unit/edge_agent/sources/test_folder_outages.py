@@ -244,6 +244,7 @@ SEEN: dict[str, object] = {
     "emptied": [["a", "scans/1", "scans/2"], [["GC-2140", "scans/"]]],
     "removed": [["a", "scans/1", "scans/2"], [["GC-2140", "scans/"]]],
     "accepted": [["a"], []],
+    "bound": [["x/a"], [["GC-2142", "x/loop/"]]],
     "a share": [["1", "2"], []],
     "a share, unmounted": "GC-2045",
     "a share, mounted anew": [["1", "2"], []],
