@@ -5,9 +5,10 @@ delimiter. Segments end with the line break that the message ends them with; ano
 feed in a message of carriage returns does, unless a segment follows it. Of escape sequences only those are resolved
 that stand for characters (\\F\\ \\S\\ \\T\\ \\R\\ \\E\\ \\P\\ \\Xdd..\\); all others stay as they stand. Pure.
 
-Measured on 139 public messages: `hl7` 0.4.5 reads 175 a second, `hl7apy` 1.3.5 nine. The first takes a message whose
-segments end with LF for one segment, two messages for one, drops escape sequences that it does not know and U+0085
-from text, and makes each byte of \\Xdd..\\ a character; the second knows only the versions and segments of its tables.
+Measured on 139 public messages of 4 KB, on one core: `hl7` 0.4.5 parses 160 a second; `hl7apy` 1.3.5 ten, and not those
+with a segment or version that its tables lack. `hl7` takes a message whose segments end with LF for one segment and two
+messages for one, drops U+0085 from batches and escape sequences that it does not know, and makes a character of each
+byte in \\Xdd..\\. This makes 1,700 rows a second, JSON included.
 """
 
 from __future__ import annotations

@@ -157,6 +157,41 @@ def test_every_message_is_found_as_it_stands(
     assert {row["encoding"] for row in found} <= {encoding.removesuffix("-sig"), f"{encoding}-le"}
 
 
+CHARSETS = {
+    "": ("utf-8", "张𠮷é"),
+    "UNICODE UTF-8": ("utf-8", "张𠮷é"),
+    "GB 18030-2000": ("gb18030", "张𠮷é㐀"),
+    "BIG-5": ("cp950", "臺灣功"),  # the last one ends with the byte of a backslash
+    "KS X 1001": ("cp949", "한국"),
+    "ISO IR87": ("iso2022_jp", "山田テ"),
+    "8859/1": ("latin-1", "éü"),
+    "ASCII": ("ascii", "aX"),
+}
+
+
+@given(
+    st.lists(st.sampled_from("|^~\\&!#$%'()*+:;<=>?@[]_`{}\""), min_size=5, max_size=5, unique=True),
+    st.sampled_from(sorted(CHARSETS)).flatmap(
+        lambda name: st.tuples(
+            st.just(name),
+            st.lists(st.text(st.sampled_from(CHARSETS[name][1] + "|^~\\&#ab1"), max_size=5), max_size=6),
+        )
+    ),
+)
+def test_any_delimiters_in_any_charset_read_back(marks: list[str], written: tuple[str, list[str]]) -> None:
+    separator, component, repetition, escape, subcomponent = marks
+    charset, values = written
+    letters = zip("FSRET", marks, strict=True)
+    table = str.maketrans({mark: f"{escape}{letter}{escape}" for letter, mark in letters})
+    head = separator.join(["MSH", component + repetition + escape + subcomponent, *[""] * 15, charset])
+    file = f"{head}\rZZ1{separator}{subcomponent.join(value.translate(table) for value in [*values, 'z'])}\r"
+    (row,) = rows((file * 2).encode(CHARSETS[charset][0]))[1:]
+    assert "problem" not in row
+    assert json.loads(row["message"])[1] == ["ZZ1", [[[*values, "z"]]]]
+    assert row["text"] == file.rstrip("\r")
+    assert row.get("charset", "") == charset
+
+
 @pytest.mark.parametrize(
     "before",
     ["\x0b", "\r\n\r\n", "\ufeff", "\x0b\x1c\r\x0b", " \t", "\0\0\r"],
