@@ -424,3 +424,11 @@ def test_a_message_that_is_too_full_is_told(monkeypatch: pytest.MonkeyPatch, bod
     assert [row.get("control_id") for row in found] == [None, "M2"]
     assert ("it has more than" in found[0]["problem"]) == (not tail)
     assert "message" not in found[0]
+
+
+def test_of_a_message_that_is_too_full_and_does_not_decode_nothing_is_certain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hl7message, "DELIMITERS_MAX", 500)
+    found = rows(b"MSH|^~\\&|A|B\rNTE" + b"|" * 600 + b"\rNTE|\xff\r")
+    assert found == [{"problem": UNDECODED}]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.sources.kinds.hl7charset import decoded
@@ -91,6 +91,7 @@ def test_what_was_written_by_any_delimiters_reads_back(
 noise = st.text(st.sampled_from('|^~\\&#aXF0."{[]}, \t\x01\x05\x07\x0c\x7f\u2028张'), max_size=30)
 
 
+@example("\\a|\\F\\", USUAL)
 @given(noise, st.just(USUAL) | syntaxes)
 def test_fast_and_plain_spelling_are_one(text: str, syntax: Syntax) -> None:
     fields = text.split(syntax.separator)
