@@ -2,7 +2,7 @@
 
     .fpt (FoxPro)       block size u16 BE at 6; a memo: u32 BE type (1: text), u32 BE length, content
     .dbt (dBase IV, 5)  block size u16 LE at 20; a memo: FF FF 08 00, u32 LE length with these eight bytes, content
-    .dbt (dBase III)    blocks of 512 bytes; a memo: content, 1A
+    .dbt (III, FoxBase) blocks of 512 bytes; a memo: content, 1A
 
 dbfread's readers are not used. They open files by name; take the block size of every .dbt for 512; read eight bytes too
 many of each memo of dBase IV and cut it at the first 1F, which a picture may well have; take a dBase III memo whose end
@@ -30,7 +30,7 @@ _BLOCK_BYTES = 512
 _TEXT = 1
 _TOO_LONG = f"the memos of one record are longer than {MEMO_BYTES_MAX // MIB} MiB"
 _SHARED = "its memos lead to the same blocks over and over"
-_OF_DBASE_3 = frozenset({0x03, 0x83})
+_OF_DBASE_3 = frozenset({0x03, 0x83, 0xFB})
 _LEAD_BYTES = 8
 _END = b"\x1a"
 

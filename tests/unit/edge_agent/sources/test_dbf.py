@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from typing import Any
 
 import pytest
+from dbfread.codepages import codepages
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +202,13 @@ def test_whatever_a_cpg_file_holds_is_a_code_page_or_a_refusal(cpg: bytes) -> No
         assert "a".encode(found) == b"a"
         return
     assert code == "GC-2008"
+
+
+@pytest.mark.parametrize("language", range(256))
+def test_every_language_driver_is_a_code_page_or_says_nothing(language: int) -> None:
+    found = charset_of(people("a", language=language))
+    said = codepages.get(language, ("", ""))[0] if language not in (0, 0x57) else ""
+    assert found == {"": "gb18030", "cp936": "gb18030"}.get(said) or codecs.lookup(said).name
 
 
 def test_an_encoding_that_no_dbf_file_has_is_refused() -> None:

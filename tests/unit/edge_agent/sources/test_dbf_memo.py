@@ -56,7 +56,10 @@ def test_memos_of_dbase_4(block_bytes: int) -> None:
 
 def test_memos_of_dbase_3() -> None:
     file, blocks = dbt3(MEMOS)
-    assert values(with_memos(blocks, version=0x83), {".dbt": file}) == [[m.decode("gb18030")] for m in MEMOS]
+    for version in (0x83, 0xFB):
+        assert values(with_memos(blocks, version=version), {".dbt": file}) == [
+            [m.decode("gb18030")] for m in MEMOS
+        ]
 
 
 def test_no_memo_is_null() -> None:
