@@ -7,25 +7,25 @@ JSON like `message`. What is absent or empty is null; HL7's own null, two quotat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from edge_agent.sources.kinds import moments
 from edge_agent.sources.kinds.hl7text import Segment, Syntax, as_json
+from edge_agent.sources.kinds.moments import Moment
 from protocol.change import TIME
 from protocol.schema import COMMENT, Column
 
 Segments: TypeAlias = dict[str, list[Segment]]
 """By name, in the order of the message."""
 
-_TIME = re.compile(
-    r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d{1,6}))?(?:([+-])(\d\d)([0-5]\d))?", re.ASCII
-)
 _NONE = frozenset({"", '""'})
 
+_Type: TypeAlias = tuple[pa.DataType, str]
+"""Wire type, and what a value is."""
 _Read: TypeAlias = Callable[[Segments, Syntax], Any]
 
 
@@ -62,40 +62,32 @@ def _numbers(number: int) -> _Read:
     return read
 
 
-def _clock(segments: Segments, syntax: Syntax) -> datetime | None:
-    return exact_time(syntax.value(_first(segments, "MSH", 7)))[0]
+def _moment(segments: Segments, syntax: Syntax) -> Moment | None:
+    return moments.of_hl7(syntax.value(_first(segments, "MSH", 7)))
 
 
-def _instant(segments: Segments, syntax: Syntax) -> datetime | None:
-    return exact_time(syntax.value(_first(segments, "MSH", 7)))[1]
+def _at(segments: Segments, syntax: Syntax) -> datetime | None:
+    moment = _moment(segments, syntax)
+    return None if moment is None else moment.instant
 
 
-def exact_time(text: str) -> tuple[datetime | None, datetime | None]:
-    """What the clock showed, where the text says it to the second, and the instant, where it says its zone, too."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        return None, None
-    year, month, day, hour, minute, second = map(int, found.groups()[:6])
-    fraction, sign, hours, minutes = found.groups()[6:]
-    try:
-        clock = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")))
-        if sign is None:
-            return clock, None
-        offset = timedelta(hours=int(hours), minutes=int(minutes))
-        zone = timezone(offset if sign == "+" else -offset)
-        return clock, clock.replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None, None
+def _local(segments: Segments, syntax: Syntax) -> datetime | None:
+    moment = _moment(segments, syntax)
+    return None if moment is None else moment.local
 
 
-_TEXT, _CLOCK = pa.string(), pa.timestamp("us")
+_TEXT = (pa.string(), "text")
+_JSON = (pa.string(), "json")
+_AT = (TIME, "timestamp")
+_LOCAL = (pa.timestamp("us"), "timestamp")
+_COUNT = (pa.int64(), "integer")
 
-_SEARCHED: tuple[tuple[str, pa.DataType, str, _Read], ...] = (
+_SEARCHED: tuple[tuple[str, _Type, str, _Read], ...] = (
     ("message_type", _TEXT, "MSH-9", _field("MSH", 9)),
     ("trigger_event", _TEXT, "MSH-9.2", _value("MSH", 9, 2)),
     ("message_time", _TEXT, "MSH-7", _field("MSH", 7)),
-    ("message_clock", _CLOCK, "MSH-7 without its zone, if it is exact to the second", _clock),
-    ("message_instant", TIME, "MSH-7 in UTC, if it is exact to the second and has a zone", _instant),
+    ("message_at", _AT, "MSH-7, where it is exact and has a zone", _at),
+    ("message_local", _LOCAL, "MSH-7 as the wall clock, where it is exact", _local),
     ("sending_application", _TEXT, "MSH-3", _field("MSH", 3)),
     ("sending_facility", _TEXT, "MSH-4", _field("MSH", 4)),
     ("receiving_application", _TEXT, "MSH-5", _field("MSH", 5)),
@@ -105,35 +97,32 @@ _SEARCHED: tuple[tuple[str, pa.DataType, str, _Read], ...] = (
     ("version", _TEXT, "MSH-12", _field("MSH", 12)),
     ("charset", _TEXT, "MSH-18", _field("MSH", 18)),
     ("patient_id", _TEXT, "PID-3.1 of the first repetition", _value("PID", 3)),
-    ("patient_ids", _TEXT, "PID-3 of every PID, as JSON", _all("PID", 3)),
-    ("prior_patient_ids", _TEXT, "MRG-1 of every MRG, as JSON", _all("MRG", 1)),
+    ("patient_ids", _JSON, "PID-3 of every PID, as JSON", _all("PID", 3)),
+    ("prior_patient_ids", _JSON, "MRG-1 of every MRG, as JSON", _all("MRG", 1)),
     ("patient_name", _TEXT, "PID-5", _field("PID", 5)),
     ("birth_date", _TEXT, "PID-7", _field("PID", 7)),
     ("sex", _TEXT, "PID-8", _field("PID", 8)),
     ("account_number", _TEXT, "PID-18.1", _value("PID", 18)),
     ("visit_number", _TEXT, "PV1-19.1", _value("PV1", 19)),
-    ("placer_orders", _TEXT, "ORC-2.1 and OBR-2.1, each number once, as JSON", _numbers(2)),
-    ("filler_orders", _TEXT, "ORC-3.1 and OBR-3.1, each number once, as JSON", _numbers(3)),
+    ("placer_orders", _JSON, "ORC-2.1 and OBR-2.1, each number once, as JSON", _numbers(2)),
+    ("filler_orders", _JSON, "ORC-3.1 and OBR-3.1, each number once, as JSON", _numbers(3)),
 )
 
-_BESIDE: tuple[tuple[str, pa.DataType, str], ...] = (
+_BESIDE: tuple[tuple[str, _Type, str], ...] = (
     ("file_control_id", _TEXT, "FHS-11"),
-    ("file_header", _TEXT, "the segment FHS above it, as JSON"),
+    ("file_header", _JSON, "the segment FHS above it, as JSON"),
     ("batch_control_id", _TEXT, "BHS-11"),
-    ("batch_header", _TEXT, "the segment BHS above it, as JSON"),
+    ("batch_header", _JSON, "the segment BHS above it, as JSON"),
     ("encoding", _TEXT, "the encoding in which it was read"),
-    ("segments", pa.int32(), "how many segments it has"),
-    ("message", _TEXT, "the whole message, as JSON"),
+    ("segments", _COUNT, "how many segments it has"),
+    ("message", _JSON, "the whole message, as JSON"),
     ("text", _TEXT, "the message as it stands, decoded"),
 )
 
 
-def _column(name: str, wire: pa.DataType, origin: str) -> Column:
-    return Column(name, wire, "hl7", {COMMENT: origin})
-
-
 COLUMNS = tuple(
-    _column(*described) for described in (*((n, wire, origin) for n, wire, origin, _ in _SEARCHED), *_BESIDE)
+    Column(name, wire, source_type, {COMMENT: origin})
+    for name, (wire, source_type), origin in (*(column[:3] for column in _SEARCHED), *_BESIDE)
 )
 
 

@@ -1,4 +1,4 @@
-"""Points in time as HL7 v3 and FHIR write them, where they are exact: to the second at least, and no finer than
+"""Points in time as HL7 v2, v3 and FHIR write them, where they are exact: to the second at least, and no finer than
 a microsecond. What is coarser (a day, a minute) is a stretch of time, and stays text alone: nothing is added to it.
 """
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 _HL7 = re.compile(
     r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.(\d+))?(?:([+-])(\d\d)(\d\d))?", re.ASCII
-)  # the type TS of HL7 v3: YYYYMMDDHHMMSS.UUUU[+|-ZZzz]
+)  # the type TS of HL7 v3, DTM of v2: YYYYMMDDHHMMSS.UUUU[+|-ZZzz]
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))?", re.ASCII
 )  # `dateTime` and `instant` of FHIR

@@ -70,8 +70,8 @@ def test_the_columns_of_a_message() -> None:
         "message_type": "ORU^R01^ORU_R01",
         "trigger_event": "R01",
         "message_time": "20240105083000.5+0800",
-        "message_clock": datetime(2024, 1, 5, 8, 30, 0, 500_000),
-        "message_instant": datetime(2024, 1, 5, 0, 30, 0, 500_000, UTC),
+        "message_at": datetime(2024, 1, 5, 0, 30, 0, 500_000, UTC),
+        "message_local": datetime(2024, 1, 5, 8, 30, 0, 500_000),
         "sending_application": "LIS^1.2^ISO",
         "sending_facility": "检验科",
         "receiving_application": "HIS",
@@ -118,6 +118,28 @@ def test_the_page_names_every_column_and_limit(page: str) -> None:
     assert f"{hl7framing.HEAD_BYTES_MAX // KIB} KiB" in text
     assert f"{hl7message.DELIMITERS_MAX:,}" in text
     assert f"{hl7message.LINES_MAX:,}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "at"),
+    [
+        ("20240229235959", "2024-02-29T23:59:59", None),
+        ("20240229235959.1^S", "2024-02-29T23:59:59.100000", None),
+        ("20240101000000-0930", "2024-01-01T00:00:00", "2024-01-01T09:30:00+00:00"),
+        ("202402292359", None, None),
+        ("20240229", None, None),
+        ("20230229000000", None, None),
+        ("20240229235960", None, None),
+        ("00010101000000+0800", "0001-01-01T00:00:00", None),
+        ('""', None, None),
+        ("", None, None),
+    ],
+)
+def test_a_time_is_one_where_it_is_exact(text: str, local: str | None, at: str | None) -> None:
+    (row,) = rows(f"MSH|^~\\&|||||{text}|\r".encode())
+    assert row.get("message_time") == (text or None)
+    found = [row.get(name) for name in ("message_local", "message_at")]
+    assert [time and time.isoformat() for time in found] == [local, at]
 
 
 def test_patients_that_are_swapped_or_merged_are_all_found() -> None:

@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.sources.kinds.hl7charset import decoded
-from edge_agent.sources.kinds.hl7fields import exact_time
 from edge_agent.sources.kinds.hl7text import Segment, Syntax
 
 PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -196,31 +195,6 @@ def test_a_field_that_is_not_there_is_empty() -> None:
 )
 def test_a_value_is_of_the_first_repetition(field: str, component: int, expected: str) -> None:
     assert USUAL.value(field, component) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "clock", "instant"),
-    [
-        ("20240229235959", "2024-02-29T23:59:59", None),
-        ("20240229235959.1", "2024-02-29T23:59:59.100000", None),
-        ("20240229235959.123456+0800", "2024-02-29T23:59:59.123456", "2024-02-29T15:59:59.123456+00:00"),
-        ("20240101000000-0930", "2024-01-01T00:00:00", "2024-01-01T09:30:00+00:00"),
-        ("202402292359", None, None),
-        ("20240229", None, None),
-        ("20230229000000", None, None),
-        ("20240229236000", None, None),
-        ("20240229235960", None, None),
-        ("20240229235959.1234567", None, None),
-        ("20240229235959+0860", None, None),
-        ("20240229235959+2400", None, None),
-        ("00010101000000+0800", None, None),
-        ("２０２４０２２９２３５９５９", None, None),
-        ("20240229235959 ", None, None),
-        ("", None, None),
-    ],
-)
-def test_a_time_is_one_where_it_is_exact(text: str, clock: str | None, instant: str | None) -> None:
-    assert tuple(t and t.isoformat() for t in exact_time(text)) == (clock, instant)
 
 
 CHINESE = "姓名：张三，男，门诊号００１"
