@@ -18,6 +18,7 @@ from edge_agent.sources.kinds.carrying import SLICE_BYTES, SLICE_ROWS
 from edge_agent.sources.kinds.guarding import damage_is_refused
 from edge_agent.sources.kinds.kind import FileTable, Opened
 from edge_agent.sources.kinds.parquetcolumns import Built, Carried, NoExactReadingError, carried, int96
+from edge_agent.sources.kinds.parquetfooter import DICTIONARY, IN_A_DICTIONARY, Chunk, chunks
 from edge_agent.sources.slicing import prefix
 from edge_agent.sources.source import Rows
 from protocol.canonical import Aside
@@ -29,8 +30,8 @@ _MAGIC = b"PAR1"
 _MAGIC_ENCRYPTED = b"PARE"
 _READ_BYTES = MIB
 """Of a column at once; without it a whole row group's column is held."""
-_FOOTER_BYTES_MAX = 64 * MIB
-"""A footer is read whole, and grows with row groups times columns."""
+_FOOTER_BYTES_MAX = 16 * MIB
+"""A footer is read whole, and here too; it grows with row groups times columns."""
 NESTED_VALUES_MAX = 64 * 1024 * 1024
 """Of a row group's leaf within lists or structs: a row is read at once, however many it has."""
 _INT96 = "INT96"
@@ -48,18 +49,18 @@ class ParquetTable:
     part = ""
 
     def __init__(self, opened: Opened) -> None:
-        _check_ends(opened)
         self._opened = opened
+        self._chunks = chunks(_footer(opened))
         file = _file(opened, "us")
         self._check(file)
         schema = file.schema_arrow
         physical = {
             file.schema.column(i).path: file.schema.column(i).physical_type for i in range(len(file.schema))
         }
-        if any(kind == _INT96 and "." in path for path, kind in physical.items()):
+        if any(kind == _INT96 and path not in schema.names for path, kind in physical.items()):
             raise opened.refused("INT96 timestamps within lists or structs: write them as TIMESTAMP")
         self._old = [i for i, name in enumerate(schema.names) if physical.get(name) == _INT96]
-        self._repeating = _repeating(file)
+        self._repeating = _repeating(self._chunks, file)
         self._carried = [self._of(field.type) for field in schema]
         self.columns = tuple(
             Column(field.name, found.wire, _INT96 if i in self._old else str(field.type))
@@ -74,7 +75,7 @@ class ParquetTable:
             raise self._opened.refused("too many columns")
         if len(set(names)) != len(names):
             raise self._opened.refused("two columns have the same name")
-        if _nested_values(file) > NESTED_VALUES_MAX:
+        if _nested_values(self._chunks) > NESTED_VALUES_MAX:
             raise self._opened.refused(
                 "a row group has more than 64 million values in lists or structs of one column"
             )
@@ -90,7 +91,7 @@ class ParquetTable:
     def rows(self) -> Iterator[Rows]:
         with damage_is_refused(self._opened, _DAMAGED):
             file = _file(self._opened, "us", self._repeating)
-            rows = _batch_rows(file)
+            rows = _batch_rows(file, self._chunks)
             batches = file.iter_batches(rows, use_threads=False)
             if self._old:
                 again = _file(self._opened, "ns").iter_batches(
@@ -137,25 +138,20 @@ def _file(opened: Opened, int96_unit: str, repeating: Sequence[str] = ()) -> pq.
     )
 
 
-def _repeating(file: pq.ParquetFile) -> list[str]:
+def _repeating(of: Sequence[Chunk], file: pq.ParquetFile) -> list[str]:
     """Columns of texts or bytes that a dictionary may repeat: they are read as one, since a file of kilobytes can say a
     megabyte ten thousand times."""
-    about = file.metadata
-    lengthy = [c for c in range(about.num_columns) if _is_lengthy(about.schema.column(c))]
-    return [
-        about.schema.column(c).path
-        for c in lengthy
-        if any(
-            "DICTIONARY" in e
-            for g in range(about.num_row_groups)
-            for e in about.row_group(g).column(c).encodings
-        )
-    ]
+    lengthy = {leaf.path for leaf in map(file.schema.column, range(len(file.schema))) if _is_lengthy(leaf)}
+    encodings: dict[str, set[int]] = {}
+    for chunk in of:
+        if len(chunk.path) == 1 and chunk.path[0] in lengthy:
+            encodings.setdefault(chunk.path[0], set()).update(chunk.encodings)
+    return [name for name, used in encodings.items() if used & DICTIONARY and used <= IN_A_DICTIONARY]
 
 
 def _is_lengthy(leaf: pq.ColumnSchema) -> bool:
     """Whether it is a column of texts or bytes of any length, and no decimal in bytes."""
-    return leaf.physical_type == "BYTE_ARRAY" and "." not in leaf.path and leaf.logical_type.type != "DECIMAL"
+    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"
 
 
 def _pieces(batch: pa.RecordBatch, first: int, count: int) -> Iterator[tuple[int, int]]:
@@ -175,8 +171,8 @@ def _written_out(column: pa.Array) -> int:
     return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
 
 
-def _check_ends(opened: Opened) -> None:
-    """Before a library reads it: a file of another kind, an encrypted one, a footer that is too large."""
+def _footer(opened: Opened) -> bytes:
+    """Before a library reads it. Refuses a file of another kind, an encrypted one, a footer that is too large."""
     stream = opened.stream
     stream.seek(0)
     first = stream.read(4)
@@ -186,22 +182,16 @@ def _check_ends(opened: Opened) -> None:
         raise opened.refused("it is encrypted")
     if first != _MAGIC or last[4:] != _MAGIC:
         raise opened.refused(_DAMAGED)
-    if int.from_bytes(last[:4], "little") > _FOOTER_BYTES_MAX:
-        raise opened.refused("its footer is larger than 64 MiB")
+    size = int.from_bytes(last[:4], "little")
+    if size > _FOOTER_BYTES_MAX:
+        raise opened.refused("its footer is larger than 16 MiB")
+    stream.seek(max(0, opened.size - 8 - size))
+    return stream.read(size)
 
 
-def _nested_values(file: pq.ParquetFile) -> int:
+def _nested_values(of: Sequence[Chunk]) -> int:
     """The most that a row group has of one leaf within lists or structs, nulls included."""
-    about = file.metadata
-    return max(
-        (
-            about.row_group(g).column(c).num_values
-            for g in range(about.num_row_groups)
-            for c in range(about.num_columns)
-            if "." in about.schema.column(c).path
-        ),
-        default=0,
-    )
+    return max((chunk.values for chunk in of if len(chunk.path) > 1), default=0)
 
 
 _BYTES_OF = {
@@ -224,12 +214,12 @@ def _validate(column: pa.Array) -> None:
     column.validate(full=True)
 
 
-def _batch_rows(file: pq.ParquetFile) -> int:
+def _batch_rows(file: pq.ParquetFile, of: Sequence[Chunk]) -> int:
     """So many rows that a slice of usual rows has about SLICE_BYTES."""
     about = file.metadata
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     widest = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=0)
-    widest = max(widest, 8 * _nested_values(file) // max(about.num_rows, 1))
+    widest = max(widest, 8 * _nested_values(of) // max(about.num_rows, 1))
     return int(max(1, min(SLICE_ROWS, SLICE_BYTES // max(widest, 1))))
 
 
