@@ -151,7 +151,7 @@ def _repeating(of: Sequence[Chunk], file: pq.ParquetFile) -> list[str]:
 
 def _is_lengthy(leaf: pq.ColumnSchema) -> bool:
     """Whether it is a column of texts or bytes of any length, and no decimal in bytes."""
-    return leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"
+    return bool(leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL")
 
 
 def _pieces(batch: pa.RecordBatch, first: int, count: int) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import xlrd
+from xlrd.compdoc import SIGNATURE, CompDoc
 
 from edge_agent.sources.kinds.carrying import OddCell
 from edge_agent.sources.kinds.cells import Cell, Shown, dated, shown_by
@@ -51,6 +52,8 @@ class XlsWorkbook:
         if "EncryptedPackage".encode("utf-16-le") in data:
             raise opened.refused("it is encrypted: remove its password")
         self._opened = opened
+        if data.startswith(SIGNATURE) and _has_circle(CompDoc(data, _Nowhere())):
+            raise opened.refused("the workbook is damaged")
         try:
             self._book = xlrd.open_workbook(
                 file_contents=data, logfile=_Nowhere(), on_demand=True, formatting_info=True, ragged_rows=True
@@ -64,6 +67,19 @@ class XlsWorkbook:
         return [
             _XlsSheet(self._opened, self._book, i, name) for i, name in enumerate(self._book.sheet_names())
         ]
+
+
+def _has_circle(file: Any) -> bool:
+    """Whether a short stream of a compound file leads back to itself, which xlrd would follow for ever."""
+    for entry in file.dirlist:
+        place, left = entry.first_SID, len(file.SSAT)
+        if entry.tot_size >= file.min_size_std_stream:
+            continue
+        while 0 <= place < len(file.SSAT):
+            place, left = file.SSAT[place], left - 1
+            if left < 0:
+                return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -389,6 +390,26 @@ def test_a_directory_that_tells_less_than_is_there_is_refused() -> None:
     place = data.rindex(size.to_bytes(4, "little"))
     data[place : place + 4] = (size - 20).to_bytes(4, "little")
     assert "damaged" in refusal(lambda: one(bytes(data)).columns)
+
+
+def test_a_short_stream_that_leads_back_to_itself_is_refused() -> None:
+    """Header, allocation table, directory, short streams and their table: a book of two short sectors in a circle."""
+    end, free = 0xFFFFFFFE, 0xFFFFFFFF
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH6x", 0x3E, 3, 0xFFFE, 9, 6)
+    header += struct.pack("<IIIIIIIIII", 0, 1, 1, 0, 4096, 3, 1, end, 0, 0) + struct.pack("<I", free) * 108
+    table = struct.pack("<128I", 0xFFFFFFFD, end, end, end, *[free] * 124)
+
+    def entry(name: str, kind: int, child: int, first: int, size: int) -> bytes:
+        text = name.encode("utf-16-le")
+        head = text.ljust(64, b"\0") + struct.pack("<HBBIII", len(text) + 2, kind, 1, free, free, child)
+        return head + bytes(36) + struct.pack("<III", first, size, 0)
+
+    directory = entry("Root Entry", 5, 1, 2, 512) + entry("Workbook", 2, free, 0, 600) + bytes(256)
+    for following in (1, 0):
+        short = struct.pack("<128I", 1, 0 if following else end, *[free] * 126)
+        data = header + table + directory + bytes(512) + short
+        assert len(data) == 512 * 5
+        assert "damaged" in refusal(lambda data=data: tables(ExcelKind(), data))  # type: ignore[misc]
 
 
 def test_a_document_type_is_refused() -> None:
