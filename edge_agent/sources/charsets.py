@@ -122,9 +122,8 @@ def _utf16(head: bytes) -> Charset | None:
     units = len(head) // 2
     if units < 2:
         return None
-    for order, low, high in (("le", head[0::2], head[1::2]), ("be", head[1::2], head[0::2])):
-        # Above the low byte of ASCII stands a zero, and hardly ever below.
-        if high.count(0) < _NUL_SHARE * units or low.count(0) * 10 > high.count(0):
+    for order, high in (("le", head[1::2]), ("be", head[0::2])):
+        if high.count(0) < _NUL_SHARE * units:
             continue
         text = head[: units * 2].decode(f"utf-16-{order}", "replace")
         if sum(map(_is_usual, text)) > 0.95 * len(text):

@@ -100,9 +100,6 @@ class CsvRecords:
                 raise self._refused("a record is too long")
             # A carriage return at the end may be the first half of a line break.
             end = max(text.rfind("\n"), text.rfind("\r", 0, len(text) - 1)) + 1
-            if rest and rest[-1].endswith("\r") and not text.startswith("\n"):
-                yield "".join(rest)
-                rest.clear()
             if end:
                 rest.append(text[:end])
                 yield "".join(rest)

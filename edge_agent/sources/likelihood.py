@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from edge_agent.sources import hanzi
 
-_EVERYDAY = math.log(0.55 / 900)
+_EVERYDAY = math.log(0.55 / 700)
 _LEVEL_1 = math.log(0.32 / 4_000)
 _LEVEL_2 = math.log(0.02 / 3_000)
 _PUNCTUATION = math.log(0.09 / 80)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import chain
 from typing import Any
 
 import polars
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from edge_agent.sources.csvtext import RECORD_CHARS_MAX
 from edge_agent.sources.escaped import BLOCK_BYTES
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds.csvfile import PIECE_ROWS, CsvKind
+from edge_agent.sources.kinds.csvfile import PIECE_ROWS, SLICE_ROWS, CsvKind
 from edge_agent.sources.kinds.kind import Opened
 from protocol.errors import Rejected
 from tests.servers import SHARED, require_dataset
@@ -103,8 +104,11 @@ def test_each_value_is_its_text_or_its_bytes(rows: list[list[bytes]], encoding: 
 
 @pytest.mark.parametrize("count", [PIECE_ROWS - 1, PIECE_ROWS, PIECE_ROWS + 1, 12 * PIECE_ROWS])
 def test_every_row_comes_once_and_in_order_however_many(count: int) -> None:
-    _, rows, _ = read(b"a\n" + b"".join(b"%d\r\n" % i for i in range(count)))
-    assert rows == [(str(i),) for i in range(count)]
+    data = b"a\n" + b"".join(b"%d\r\n" % i for i in range(count))
+    (table,) = CsvKind().tables(Opened("f.csv", io.BytesIO(data), len(data)), FileRule(glob="*"))
+    pieces = [piece.columns[0].to_pylist() for piece in table.rows()]
+    assert list(chain.from_iterable(pieces)) == [str(i) for i in range(count)]
+    assert max(map(len, pieces)) <= SLICE_ROWS
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
@@ -113,6 +117,12 @@ def test_a_line_break_may_fall_between_two_blocks(line_break: str) -> None:
         values = ["x" * (place - 2), "y" * (BLOCK_BYTES - 3), "z\u2028\x85\x0b"]
         data = line_break.join(["a", *values]).encode()
         assert read(data)[1] == [(value,) for value in values]
+
+
+def test_a_byte_order_mark_is_one_at_the_beginning_alone() -> None:
+    value = "x" * (BLOCK_BYTES - 5) + "\ufeffy"  # in the first and the third file at the beginning of a block
+    for header in ("\ufeffa", "ab", "abcd", "abc"):
+        assert read(f"{header}\n{value}\n".encode())[:2] == ([header.removeprefix("\ufeff")], [(value,)])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "gb18030", "big5"])

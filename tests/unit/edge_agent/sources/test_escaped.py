@@ -49,6 +49,13 @@ def test_every_part_leads_back_to_its_bytes(
     assert escaped.original(text[:cut]) + escaped.original(text[cut:]) == data
 
 
+@pytest.mark.parametrize("encoding", ESCAPING)
+def test_an_end_within_a_character_loses_nothing(encoding: str) -> None:
+    for tail in AWKWARD:
+        escaped = Escaped(io.BytesIO(b"a" + tail), encoding)
+        assert escaped.original("".join(escaped.blocks())) == b"a" + tail
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(ESCAPING), st.integers(1, 7))
 def test_text_decodes_to_itself(text: str, encoding: str, sip: int) -> None:
     data = text.encode(encoding, "ignore")

@@ -65,6 +65,12 @@ def test_half_a_character_stands_aside_with_its_bytes() -> None:
     ]
 
 
+def test_a_code_of_big5_that_leads_to_other_bytes_stands_aside() -> None:
+    _, rows, asides = read(b"\xa4\x51ab\n\xa2\xcccd\n", 2, 2, encoding="big5", **NAMED)
+    assert rows == [("十", "ab"), (None, "cd")]
+    assert [entry["original"] for entry in asides[1]] == [b"\xa2\xcc"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_a_line_feed_is_a_unit_of_its_encoding_and_no_byte(encoding: str) -> None:
     text = "\u0a0a\u0a00\u000b\u010a"  # each holds the byte of a line feed
