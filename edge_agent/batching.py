@@ -64,6 +64,8 @@ class Group:
     envelopes: list[Sealed]
     schemas: list[tuple[bytes, bytes]]
     objects: list[bytes]
+    pieces: dict[bytes, int]
+    """Of objects whose last piece is still to come: bytes that went."""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class GroupBuilder:
         self._sealed: list[Sealed] = []
         self._schemas: dict[bytes, bytes] = {}
         self._objects: dict[bytes, None] = {}
+        self._pieces: dict[bytes, int] = {}
         self._pending: _Draft | None = None
         self._batches = 0
 
@@ -138,9 +141,23 @@ class GroupBuilder:
             inner = with_flags(draft.inner, group_end=True, cut=cut, position=position)
             self._pending = _Draft(draft.kind, inner)
         self._seal_pending()
-        return Group(self._sealed, list(self._schemas.items()), list(self._objects))
+        return Group(self._sealed, list(self._schemas.items()), list(self._objects), self._pieces)
 
     # pieces
+
+    def piece(self, sha256: bytes, size: int, offset: int, data: bytes) -> None:
+        """A piece of an object that goes ahead by itself, as long as PIECE_BYTES but for the last."""
+        self._push_piece(sha256.hex(), size, offset, data)
+        end = offset + len(data)
+        self._pieces.pop(sha256, None)
+        if end < size:
+            self._pieces[sha256] = end
+        else:
+            self._objects[sha256] = None
+
+    def begin_anew(self, sha256: bytes) -> None:
+        """What went of this object will not be ended: should it come again, then from its beginning."""
+        self._pieces[sha256] = 0
 
     def _without_large(self, changes: Changes) -> Changes:
         """Send long values ahead and leave their hashes in their rows."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from ..sources.source import Page, PageLimits, Rows, Source, TableInfo, Way
+from ..sources.source import ObjectSource, Page, PageLimits, Rows, Source, TableInfo, Way
 
 
 class Metered:
@@ -81,6 +82,13 @@ class Metered:
                 return
             self._rows += rows.count
             yield rows
+
+    def read_object(self, sha256: bytes, offset: int, count: int) -> bytes:
+        with self._measured():
+            return cast(ObjectSource, self._source).read_object(sha256, offset, count)
+
+    def forget_object(self, sha256: bytes) -> None:
+        cast(ObjectSource, self._source).forget_object(sha256)
 
     def interrupt(self) -> None:
         self._source.interrupt()

@@ -20,6 +20,7 @@ from protocol.errors import Fault
 from ..batching import GroupBuilder
 from ..sources.source import Page, PageLimits, Rows
 from ..spool.records import Overlaid, Shard
+from .ahead import Ahead
 from .diff import KeyedIndex, encode, index_of, keyed_ops
 from .scan import Pass
 
@@ -47,6 +48,9 @@ class RangeScan:
         self._cursor = one.facts.progress.cursor if one.facts.progress else b""
         self._rows = max(1, one.writer.spool.rows_indexed(one.writer.stream, one.schema.table))
         self._begun_at = one.writer.state().head_seq
+        self._ahead = Ahead(one)
+        self._page: Page | None = None
+        """What was read of the shard, while that to which its rows refer is sent ahead."""
         self._left: bytes | None = None
         """Behind the last shard: the key up to which the rest of the overlay was looked at."""
 
@@ -57,18 +61,22 @@ class RangeScan:
         one = self._pass
         shard = self._shard()
         old = one.files.read_keyed(shard.file)
-        page = one.source.page(one.schema, shard.lo, shard.hi, self._limits(shard))
+        page = self._page or one.source.page(one.schema, shard.lo, shard.hi, self._limits(shard))
         rows, until = self._front(page, shard)
+        rows, held_back = self._ahead.without_lost(rows)
         encoded = encode(one.schema, rows, one.writer.secret)
         new = index_of(one.schema, encoded)
         overlaid = self._overlaid(old, new)
         known = _under(old, overlaid)
         ops = keyed_ops(known, encoded, snapshot=one.snapshot)
+        self._page = page if self._ahead.step(rows, ops) else None
+        if self._page is not None:
+            return False
         ends = until == shard.hi
         deletes: list[bytes] = []
         folded = [key for key in overlaid if ends or key in new]
         if ends and (missing := [key for key in known if key not in new]):
-            still = one.source.present(one.schema, missing)
+            still = one.source.present(one.schema, missing) | (held_back & set(missing))
             deletes = [key for key in missing if key not in still]
             if not one.snapshot:
                 new |= {key: old[key] for key in still}

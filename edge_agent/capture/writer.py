@@ -80,6 +80,7 @@ class StreamWriter:
                 envelopes=done.envelopes if done else (),
                 schemas=done.schemas if done else (),
                 objects=done.objects if done else (),
+                pieces=done.pieces if done else {},
                 position=position,
                 table=table,
                 tables=tables,

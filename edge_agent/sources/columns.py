@@ -23,7 +23,7 @@ from edge_agent.sources import spelt
 from edge_agent.sources.source import Rows
 from edge_agent.sources.spelt import Odd
 from protocol.canonical import Aside
-from protocol.change import ASIDE_CHARSET, ASIDE_RANGE, ASIDE_TYPE
+from protocol.change import ASIDE_CHARSET, ASIDE_LARGE, ASIDE_RANGE, ASIDE_TYPE
 
 
 class Carrier(Enum):
@@ -119,6 +119,11 @@ def aside(column: str, reason: str, original: bytes) -> Aside:
         "sha256": None,
         "bytes": len(original),
     }
+
+
+def named(column: str, sha256: bytes, size: int) -> Aside:
+    """An entry for bytes that its row names and does not hold."""
+    return {"column": column, "reason": ASIDE_LARGE, "original": None, "sha256": sha256, "bytes": size}
 
 
 def build(

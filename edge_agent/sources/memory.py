@@ -6,13 +6,14 @@ every call with its name and table, and may change rows or raise a fault. Same c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from edge_agent.sources.columns import aside, join, weight
+from edge_agent.sources.columns import aside, join, named, weight
 from edge_agent.sources.ordered import order_of, page_of
 from edge_agent.sources.slicing import prefix
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
@@ -30,6 +31,14 @@ class Wild:
 
     reason: str
     original: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value whose bytes its row names and does not hold."""
+
+    sha256: bytes
+    size: int
 
 
 Row = tuple[Any, ...]
@@ -50,6 +59,8 @@ class MemorySource:
         self._slug = slug
         self._tables: dict[TableName, _Table] = {}
         self._changes = 0
+        self._objects: dict[bytes, bytes] = {}
+        self.forgotten: list[bytes] = []
         self.before = before
 
     # What happens in the source.
@@ -76,6 +87,15 @@ class MemorySource:
         for row in rows:
             self._tables[table].rows.remove(row)
         self._changed(table)
+
+    def keep(self, content: bytes, other: bytes | None = None) -> Named:
+        """What a row may name. `other`: the bytes that are really there."""
+        sha256 = hashlib.sha256(content).digest()
+        self._objects[sha256] = content if other is None else other
+        return Named(sha256, len(content))
+
+    def lose(self, named: Named) -> None:
+        del self._objects[named.sha256]
 
     def rows(self, table: TableName) -> list[Row]:
         return list(self._tables[table].rows)
@@ -201,6 +221,15 @@ class MemorySource:
         for start in range(0, len(rows), SLICE_ROWS):
             yield _as_rows(schema, rows[start : start + SLICE_ROWS])
 
+    def read_object(self, sha256: bytes, offset: int, count: int) -> bytes:
+        self._enter("read_object", None)
+        if sha256 not in self._objects:
+            raise Rejected("GC-2014", file=self._slug)
+        return self._objects[sha256][offset : offset + count]
+
+    def forget_object(self, sha256: bytes) -> None:
+        self.forgotten.append(sha256)
+
     def interrupt(self) -> None:
         """Nothing here takes long."""
 
@@ -210,7 +239,7 @@ class MemorySource:
 
 def _as_rows(schema: TableSchema, rows: Sequence[Row]) -> Rows:
     columns = [
-        pa.array([None if isinstance(row[i], Wild) else row[i] for row in rows], column.wire)
+        pa.array([None if isinstance(row[i], Wild | Named) else row[i] for row in rows], column.wire)
         for i, column in enumerate(schema.columns)
     ]
     asides = [_asides(schema, row) for row in rows]
@@ -219,7 +248,9 @@ def _as_rows(schema: TableSchema, rows: Sequence[Row]) -> Rows:
 
 def _asides(schema: TableSchema, row: Row) -> list[Aside] | None:
     return [
-        aside(column.name, value.reason, value.original)
+        named(column.name, value.sha256, value.size)
+        if isinstance(value, Named)
+        else aside(column.name, value.reason, value.original)
         for column, value in zip(schema.columns, row, strict=True)
-        if isinstance(value, Wild)
+        if isinstance(value, Wild | Named)
     ] or None

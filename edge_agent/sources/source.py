@@ -156,3 +156,15 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class ObjectSource(Source, Protocol):
+    """A source whose rows name bytes that they do not hold: an aside `large` with a SHA-256, a size and no original."""
+
+    def read_object(self, sha256: bytes, offset: int, count: int) -> bytes:
+        """So many of its bytes. Rejected GC-2014 where they are not to be had, or their file was touched since."""
+        ...
+
+    def forget_object(self, sha256: bytes) -> None:
+        """Its bytes were others than the row says: what was read of their files counts no more."""
+        ...

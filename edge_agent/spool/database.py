@@ -19,7 +19,7 @@ from protocol.limits import MIB
 
 from .queries import SCHEMA
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of the schema that this program writes."""
 
 PAGE_BYTES = 32 * 1024
@@ -30,7 +30,17 @@ WAL_BYTES_MAX = 96 * MIB
 """Beyond this the next write waits until all of the WAL is carried over: the disk is the hospital's."""
 CACHE_KIB = 8 * 1024
 
-_SMALL_TABLES = ("streams", "envelopes", "schemas", "objects", "tables", "shards", "overlay", "scans")
+_SMALL_TABLES = (
+    "streams",
+    "envelopes",
+    "schemas",
+    "objects",
+    "pieces",
+    "tables",
+    "shards",
+    "overlay",
+    "scans",
+)
 """Checked at each start. Envelopes' bytes are not: each has its checksum, and there may be gigabytes."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PASSING = (

@@ -130,6 +130,19 @@ SELECT 1 FROM objects WHERE stream = :stream AND sha256 = :sha256
 -- objects_delete_of_stream --
 DELETE FROM objects WHERE stream = :stream
 
+-- piece_put --
+INSERT INTO pieces (stream, sha256, sent) VALUES (:stream, :sha256, :sent)
+ON CONFLICT (stream, sha256) DO UPDATE SET sent = excluded.sent
+
+-- piece --
+SELECT sent FROM pieces WHERE stream = :stream AND sha256 = :sha256
+
+-- piece_delete --
+DELETE FROM pieces WHERE stream = :stream AND sha256 = :sha256
+
+-- pieces_delete_of_stream --
+DELETE FROM pieces WHERE stream = :stream
+
 -- table_put --
 INSERT INTO tables (stream, name, phase, fingerprint, facts)
 VALUES (:stream, :name, :phase, :fingerprint, :facts)

@@ -6,7 +6,7 @@ durability, everything that one transaction makes true at once (promise 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,9 @@ class Scan:
 class Work:
     """Everything that becomes durable in one transaction (promise 1).
 
-    `envelopes` follow `after_seq`. `schemas` (fingerprint, content) and `objects` (SHA-256) are those that these
-    envelopes carry. `drop_shards` (their `lo`), then `add_shards`, concern `table.table`; `tables` are further states.
+    `envelopes` follow `after_seq`. `schemas` (fingerprint, content) and `objects` (SHA-256, whole) are those that these
+    envelopes carry; `pieces` says of objects whose last piece is still to come how many bytes went (0: they begin
+    anew). `drop_shards` (their `lo`), then `add_shards`, concern `table.table`; `tables` are further states.
     """
 
     stream: Stream
@@ -88,6 +89,7 @@ class Work:
     position: str | None = None
     schemas: Sequence[tuple[bytes, bytes]] = ()
     objects: Sequence[bytes] = ()
+    pieces: Mapping[bytes, int] = field(default_factory=dict)
     table: TableState | None = None
     tables: Sequence[TableState] = ()
     drop_shards: Sequence[bytes] = ()

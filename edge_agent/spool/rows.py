@@ -110,6 +110,9 @@ def note_sent(db: sqlite3.Connection, stream: int, work: Work) -> None:
         run(db, "schema_put", stream, fingerprint=fingerprint, content=content, epoch=work.epoch)
     for sha256 in work.objects:
         run(db, "object_put", stream, sha256=sha256)
+        run(db, "piece_delete", stream, sha256=sha256)
+    for sha256, sent in work.pieces.items():
+        run(db, "piece_put", stream, sha256=sha256, sent=sent)
 
 
 def store_table(db: sqlite3.Connection, stream: int, work: Work) -> None:

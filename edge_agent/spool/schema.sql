@@ -53,6 +53,13 @@ CREATE TABLE IF NOT EXISTS objects (                              -- large value
     PRIMARY KEY (stream, sha256)
 ) WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS pieces (                               -- large values of which some pieces went ahead
+    stream INTEGER NOT NULL REFERENCES streams,
+    sha256 BLOB    NOT NULL,
+    sent   INTEGER NOT NULL,                        -- bytes from the beginning
+    PRIMARY KEY (stream, sha256)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS tables (
     stream      INTEGER NOT NULL REFERENCES streams,
     name        TEXT    NOT NULL,                   -- JSON [database, schema, name]

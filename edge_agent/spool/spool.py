@@ -101,7 +101,16 @@ class Spool:
                 waiting = rows.backlog(db, row)
                 dropped = Dropped(waiting.envelopes, waiting.bytes)
                 kept = [carry(*known) for known in rows.tables_with_rows(db, row["id"])]
-                for what in ("bodies", "envelopes", "tables", "shards", "overlay", "objects", "scans"):
+                for what in (
+                    "bodies",
+                    "envelopes",
+                    "tables",
+                    "shards",
+                    "overlay",
+                    "objects",
+                    "pieces",
+                    "scans",
+                ):
                     rows.run(db, f"{what}_delete_of_stream", row["id"])
                 for state in kept:
                     if state is not None:
@@ -156,6 +165,7 @@ class Spool:
             rows.put_gap(db, row, gap)
             rows.run(db, "schemas_unsent", row["id"])
             rows.run(db, "objects_delete_of_stream", row["id"])
+            rows.run(db, "pieces_delete_of_stream", row["id"])
         self._tell()
 
     def _tell(self) -> None:
@@ -278,6 +288,13 @@ class Spool:
         with self._database.read() as db:
             row = rows.find(db, stream)
             return row is not None and rows.one(db, "object", row["id"], sha256=sha256) is not None
+
+    def bytes_sent(self, stream: Stream, sha256: bytes) -> int:
+        """How much of a large value whose last piece is still to come this epoch has carried, from its beginning."""
+        with self._database.read() as db:
+            row = rows.find(db, stream)
+            known = None if row is None else rows.one(db, "piece", row["id"], sha256=sha256)
+            return 0 if known is None else int(known["sent"])
 
     def table(self, stream: Stream, table: TableName) -> TableState | None:
         with self._database.read() as db:

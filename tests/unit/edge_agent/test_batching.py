@@ -92,7 +92,7 @@ def test_changes_come_out_as_they_went_in() -> None:
 def test_nothing_makes_no_envelope() -> None:
     made = builder()
     made.add(changes(SCHEMA, []))
-    assert made.finish() == Group([], [], [])
+    assert made.finish() == Group([], [], [], {})
 
 
 def test_a_schema_goes_once_in_a_group_and_once_in_an_epoch() -> None:

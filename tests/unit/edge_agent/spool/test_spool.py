@@ -87,6 +87,17 @@ def test_a_commit_is_all_there_after_reopening(spool: Spool, tmp_path: Path) -> 
     again.close()
 
 
+def test_how_much_of_a_large_value_went_is_known_until_all_did(spool: Spool, tmp_path: Path) -> None:
+    spool.commit(Work(STREAM, 1, 0, group(0, 1), pieces={b"p": 5, b"q": 3}))
+    again = reopen(spool, tmp_path)
+    assert [again.bytes_sent(STREAM, one) for one in (b"p", b"q", b"r")] == [5, 3, 0]
+    again.commit(Work(STREAM, 1, 1, group(1, 1), objects=[b"p"], pieces={b"q": 0}))
+    assert [again.bytes_sent(STREAM, one) for one in (b"p", b"q")] == [0, 0]
+    assert again.object_sent(STREAM, b"p")
+    assert not again.object_sent(STREAM, b"q")
+    again.close()
+
+
 def test_a_stream_that_is_unknown_has_nothing(spool: Spool) -> None:
     assert spool.stream(OTHER) is None
     assert spool.peek(OTHER, 1) is None
@@ -98,6 +109,7 @@ def test_a_stream_that_is_unknown_has_nothing(spool: Spool) -> None:
     assert spool.schema(OTHER, b"f") is None
     assert not spool.schema_sent(OTHER, b"f")
     assert not spool.object_sent(OTHER, b"o")
+    assert spool.bytes_sent(OTHER, b"o") == 0
     assert spool.table(OTHER, BEDS) is None
     assert spool.tables(OTHER) == []
     assert spool.shards(OTHER, BEDS) == []
@@ -190,7 +202,7 @@ def test_a_receipt_for_another_history_deletes_nothing(spool: Spool) -> None:
 def test_a_new_epoch_drops_all_but_schemas(spool: Spool) -> None:
     table = TableState(BEDS, "following", b"f", {"files": ["beds.index"]})
     shard = Shard(b"", b"", "a.index", 3)
-    sent = {"schemas": [(b"f", b"{}")], "objects": [b"o"]}
+    sent = {"schemas": [(b"f", b"{}")], "objects": [b"o"], "pieces": {b"p": 5}}
     spool.commit(
         Work(STREAM, 1, 0, group(0, 3), "a", **sent, table=table, add_shards=[shard], scan=Scan(1))  # type: ignore[arg-type]
     )
@@ -217,6 +229,7 @@ def test_a_new_epoch_drops_all_but_schemas(spool: Spool) -> None:
     assert spool.files() == set()
     assert spool.fresh_as_of(STREAM) is None
     assert not spool.object_sent(STREAM, b"o")
+    assert spool.bytes_sent(STREAM, b"p") == 0
     assert not spool.schema_sent(STREAM, b"f")
     assert spool.schema(STREAM, b"f") == b"{}"
     spool.commit(Work(STREAM, 3, 0, group(0, 1, epoch=3), schemas=[(b"f", b"{}")]))
@@ -263,7 +276,9 @@ def test_a_damaged_envelope_is_told_with_its_sequence(spool: Spool, tmp_path: Pa
 
 
 def test_a_gap_takes_the_place_of_what_is_lost(spool: Spool) -> None:
-    spool.commit(Work(STREAM, 1, 0, group(0, 5, 1000), schemas=[(b"f", b"{}")], objects=[b"o"]))
+    spool.commit(
+        Work(STREAM, 1, 0, group(0, 5, 1000), schemas=[(b"f", b"{}")], objects=[b"o"], pieces={b"p": 5})
+    )
     lost = gap(2, 3, envelope(3).hash)
     spool.replace(STREAM, 1, lost)
     assert [spool.hash_at(STREAM, seq) for seq in (1, 2, 3, 4)] == [
@@ -286,6 +301,7 @@ def test_a_gap_takes_the_place_of_what_is_lost(spool: Spool) -> None:
     # What the lost envelopes carried has to be sent again before it is used.
     assert not spool.schema_sent(STREAM, b"f")
     assert not spool.object_sent(STREAM, b"o")
+    assert spool.bytes_sent(STREAM, b"p") == 0
     spool.receipt(STREAM, 1, 3, envelope(3).hash, b"")
     assert spool.backlog(STREAM) == Backlog(2, 2000, 4)
     assert spool.peek(STREAM, 2) is None
@@ -457,11 +473,11 @@ def test_pages_found_damaged_at_work_are_looked_at_at_the_next_start(spool: Spoo
 
 def test_a_newer_spool_is_left_alone(spool: Spool, tmp_path: Path) -> None:
     spool.close()
-    edit(tmp_path, "PRAGMA user_version = 3")
+    edit(tmp_path, "PRAGMA user_version = 4")
     with pytest.raises(Permanent) as caught:
         open_spool(tmp_path)
     assert caught.value.code == "GC-3008"
-    edit(tmp_path, "PRAGMA user_version = 2")
+    edit(tmp_path, "PRAGMA user_version = 3")
     again = open_spool(tmp_path)  # nothing was moved, and the lock was given back
     assert again.stream(STREAM) is not None
     again.close()
