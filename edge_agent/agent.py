@@ -126,7 +126,9 @@ class Agent:
         return Runner(
             slug=slug,
             settings=settings,
-            open_source=lambda: open_source(slug, settings, self._state.folder_identity(slug), os.environ),
+            open_source=lambda: open_source(
+                slug, settings, self._state.folder_identity(slug), os.environ, self._state.book_path(slug)
+            ),
             spool=self._spool,
             stream=self._grants.stream(slug),
             seal=Seal(self._identity.signer, self._centre.for_envelopes, secrets.token_bytes),

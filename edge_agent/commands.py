@@ -26,7 +26,7 @@ from .config import Config
 from .identity import StateDir
 from .sources.dialects.dialect import REFUSED
 from .sources.registry import open_source
-from .sources.settings import PostgresSettings, SourceSettings, SqlSettings
+from .sources.settings import FilesSettings, PostgresSettings, SourceSettings, SqlSettings
 from .sources.source import Source, TableInfo
 
 EX_USAGE, EX_CONFIG = 64, 78
@@ -228,6 +228,39 @@ def confirm(
     if table is None and isinstance(loaded.sources.get(source), SqlSettings):
         raise typer.BadParameter("数据库须指明表名 name the table: a database has no folder to confirm")
     _request(loaded, control.Request("confirm", source, table))
+
+
+@app.command()
+def files(
+    source: Annotated[str, typer.Argument(help="数据源代号 source")],
+    config: ConfigOption,
+    again: Annotated[
+        str | None,
+        typer.Option(help="重新判断并读取匹配的文件 decide anew on files that match, and read them again"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """文件清单：各判为何类，有何问题 What each file of a folder was taken for, and what is wrong with it."""
+    from . import filing
+
+    loaded = configuration.load(config)
+    if not isinstance(_settings_of(config, loaded, source), FilesSettings):
+        raise Permanent(
+            "GC-1003", path=str(config), key=f"sources.{source}.kind", problem="it is no folder of files"
+        )
+    book = StateDir(loaded.agent.state_dir).book_path(source)
+    if again is not None:
+        count = filing.read_again(book, again)
+        console.print(
+            f"下次扫描时重新判断并读取 {count:,} 个文件 files are read again at the next scan.",
+            highlight=False,
+        )
+        return
+    found = filing.facts(book)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    filing.show(console, found)
 
 
 @app.command()

@@ -127,6 +127,10 @@ class StateDir:
         """What is there next counts."""
         (self.root / "sources" / f"{slug}.identity").unlink(missing_ok=True)
 
+    def book_path(self, slug: str) -> Path:
+        """What is known of a folder's files."""
+        return self.root / "sources" / f"{slug}.files.sqlite"
+
 
 class Grants:
     """One spare grant per source, as the centre signed it."""

@@ -100,13 +100,21 @@ _FILES = (
 
 # 读取规则，先匹配者生效。 How files are read; the first rule that matches counts.
 # 加 table = "名称" 则多个文件合为一张表。 With table = "name" all matching files are one table.
+# 采集全部文件并自动判断类型： For every file, of whatever kind: glob = "**", kind = "auto", encoding = "auto"
 # [[sources.{slug}.rules]]
 # glob = "**/*.csv"
-# encoding = "utf-8"             # gb18030, gbk, big5 …
+# kind = "csv"                   # fixed dbf excel parquet json ndjson hl7 cda fhir dicom file auto
+# encoding = "utf-8"             # gb18030, gbk, big5 … auto
 # delimiter = ","
 # quote = '"'
 # header = true
-# key = []"""
+# header_row = 1                 # excel：列名所在行 the row of the names
+# widths = []                    # fixed：各列字节数 bytes of each column
+# names = []                     # fixed：列名 names of the columns, if no line has them
+# key = []
+# keep_bytes = false             # 表格的原始文件也入湖 the file itself lands, too
+# dicom：改用指定字符集 a character set to believe instead of the file's own: dicom_charset = "GB18030"
+"""
 )
 
 

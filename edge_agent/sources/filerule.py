@@ -49,7 +49,7 @@ class FileRule(BaseModel):
     @classmethod
     def _known_encoding(cls, value: str) -> str:
         try:
-            b"".decode("utf-8" if value == AUTO else codecs.lookup(value).name)
+            "<".encode("utf-8" if value == AUTO else codecs.lookup(value).name)
         except LookupError:
             raise ValueError("not a known character encoding") from None
         return value

@@ -1,8 +1,9 @@
-"""Kind `files`: a folder of CSV files, each a table, or a set of them that reads as one.
+"""Kind `files`: a folder of files, each a table, a part of one, or rows of a table that all of its kind share.
 
-Every value is text as it stands in the file; nothing is taken for a number or a date, since 007 is not 7.
-A table is read whole and compared by its declared key, else as a multiset. A file that changes while it is
-read, or is being written, is read later. Knows nothing of what was read before.
+Which files there are says `folder`, what each is its rule, or kind `auto` once and for all (the book keeps it). Tables
+are read whole and compared (`filetables`), records by path (`records`). A file that should be a table and is none lands
+as bytes, with the reason, in the table `files`, where opaque files are; so do the bytes of tables where their rule says
+`keep_bytes`. Nothing is ever written, locked, renamed or deleted here.
 """
 
 from __future__ import annotations
@@ -11,43 +12,42 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
-from edge_agent.sources.csvtext import CsvForm, CsvRecords
+from edge_agent.sources import filetables
+from edge_agent.sources.deciding import Deciding
+from edge_agent.sources.filebook import FileBook
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit, glob_matcher
-from edge_agent.sources.kinds.csvfile import CsvTable
+from edge_agent.sources.filetables import Reading, TabularTable
+from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit
+from edge_agent.sources.kinds import registry
+from edge_agent.sources.kinds.kind import TabularKind
 from edge_agent.sources.opening import open_shared
+from edge_agent.sources.records import Member, RecordTable
 from edge_agent.sources.rereading import Rereading
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
-from protocol.errors import Fault, Permanent, Rejected, Transient
+from protocol.errors import Permanent, Rejected, Transient
 from protocol.names import TableName
-from protocol.schema import Column, TableSchema
+from protocol.schema import TableSchema
 
-_SOURCE_TYPE = "text"
 DEFAULT_RULES = (FileRule(glob="**/*.csv"),)
+FILES = "files"
+"""The table of whatever lands as bytes alone."""
+_NO_TABLE = frozenset({"GC-2008", "GC-2011"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The files of one table, sorted by name, and how they are read."""
+@dataclass(slots=True)
+class _Listing:
+    """What a look at the folder found: tables of files by name, and the members of shared ones."""
 
-    rule: FileRule
-    files: tuple[FoundFile, ...]
-    key: tuple[str, ...]
-
-    @property
-    def form(self) -> CsvForm:
-        return CsvForm(self.rule.encoding, self.rule.delimiter, self.rule.quote, self.rule.header)
+    tables: dict[str, TabularTable] = field(default_factory=dict)
+    shared: dict[str, list[Member]] = field(default_factory=dict)
 
 
 class FilesSource:
-    """One folder. `identity` is what the same source's `identity` gave in an earlier process, or None.
-    `keys` overrides the key of tables by name.
+    """One folder. `identity` is what the same source's `identity` gave in an earlier process, or None; `book` outlives
+    processes, too (None: it does not). `keys` overrides the key of tables by name.
 
     Raises Permanent GC-1003 where a rule names a table as a file is called.
     """
@@ -63,15 +63,21 @@ class FilesSource:
         keys: Mapping[str, tuple[str, ...]] | None = None,
         limit: VanishLimit | None = None,
         reread_hours: float = 168.0,
+        book: FileBook | None = None,
     ) -> None:
         self._slug = slug
         self._rereading = Rereading(reread_hours, clock)
         self._keys = dict(keys or {})
-        self._rules = [(glob_matcher(rule.glob), rule) for rule in rules]
-        self._folder = Folder(
-            slug, folder, lambda name: self._rule(name) is not None, stable_seconds, identity, clock, limit
-        )
-        self._columns: dict[tuple[str, FileState], tuple[str, ...]] = {}
+        self._clock = clock
+        self._book = book or FileBook(None)
+        self._deciding = Deciding(rules, self._book, clock)
+        self._folder = Folder(slug, folder, self._deciding.is_wanted, stable_seconds, identity, clock, limit)
+        self._reading = Reading(slug)
+        self._generation, self._refused = self._book.generation, self._book.refusals()
+        self._shared: dict[str, RecordTable] = {}
+        for name, kind in self._book.tables().items():
+            self._share(name, kind)
+        self._listing: _Listing | None = None
 
     @property
     def identity(self) -> str | None:
@@ -89,163 +95,247 @@ class FilesSource:
 
     def hidden(self, table: TableName) -> Rejected | None:
         """Of a table of several files any may lie where nobody can look."""
-        of_several = any(rule.table == table.name for _, rule in self._rules)
         alarms = self._folder.alarms
+        of_several = self._deciding.is_of_several(table.name) or self._shared_table(table) is not None
         return alarms[0] if alarms and (of_several or self._folder.is_hidden(table.name)) else None
 
     def interrupt(self) -> None:
         """A read from a disk cannot be broken off; each is short."""
 
     def close(self) -> None:
-        self._columns.clear()
+        self._reading.forget()
+        for table in self._shared.values():
+            table.close()
+        self._book.close()
 
-    def _rule(self, name: str) -> FileRule | None:
-        return next((rule for matches, rule in self._rules if matches(name)), None)
+    # what there is
 
-    def _tables(self) -> dict[str, _Table]:
-        grouped: dict[str, tuple[FileRule, list[FoundFile]]] = {}
+    def _look(self) -> _Listing:
+        """Faults as `Folder.scan`; Permanent GC-1003 where two things would be one table."""
+        listing = _Listing()
         for file in self._folder.scan():
-            rule = self._rule(file.name)
-            assert rule is not None
-            known, files = grouped.setdefault(rule.table or file.name, (rule, []))
-            if known is not rule or (files and rule.table is None):
-                problem = "it is also the name of a file"
-                raise Permanent(
-                    "GC-1003", key=f"sources.{self._slug}.rules", path="the configuration", problem=problem
-                )
-            files.append(file)
-        return {name: self._made(name, rule, files) for name, (rule, files) in grouped.items()}
+            rule = self._deciding.rule(file)
+            if rule is None:  # of kind `auto`, and cannot be looked at yet
+                continue
+            if registry.is_tabular(rule.kind):
+                self._add_tables(listing, file, rule)
+                problem = self._refusal(file)
+                if rule.keep_bytes or problem is not None:
+                    self._add_member(listing, FILES, Member(file, rule, problem))
+            else:
+                self._add_member(listing, rule.table or registry.table_name(rule.kind), Member(file, rule))
+        for name in self._shared:
+            listing.shared.setdefault(name, [])
+        clash = listing.tables.keys() & listing.shared.keys()
+        if clash:
+            raise self._clash("it is also the name of a file")
+        self._listing = listing
+        return listing
 
-    def _made(self, name: str, rule: FileRule, files: Sequence[FoundFile]) -> _Table:
-        return _Table(rule, tuple(files), self._keys.get(name, rule.key))
+    def _add_member(self, listing: _Listing, name: str, member: Member) -> None:
+        kind = registry.FILE if registry.is_tabular(member.rule.kind) else member.rule.kind
+        if name not in self._shared:
+            self._book.note_table(name, kind)
+        if self._share(name, kind).name != kind:
+            raise self._clash("files of two kinds cannot share a table")
+        listing.shared.setdefault(name, []).append(member)
 
-    def _table(self, table: TableName) -> _Table:
-        if (table.database, table.schema) != (None, None):
-            raise Rejected("GC-2002", table=str(table), source=self._slug)
-        found = self._single(table.name) or self._tables().get(table.name)
+    def _share(self, name: str, kind: str) -> RecordTable:
+        if name not in self._shared:
+            self._shared[name] = RecordTable(
+                kind, registry.records(kind), self._book, self._clock, self._rereading
+            )
+        return self._shared[name]
+
+    def _add_tables(self, listing: _Listing, file: FoundFile, rule: FileRule) -> None:
+        kind = registry.tabular(rule.kind)
+        parts: Sequence[str] = ("",)
+        if registry.is_parted(rule.kind):
+            parts = (
+                self._parts(file, rule, kind) if self._refusal(file) is None else self._book.parts(file.name)
+            )
+        for part in parts:
+            name = (rule.table or file.name) + (f"#{part}" if part else "")
+            known = listing.tables.get(name)
+            if known is not None and (known.rule is not rule or rule.table is None):
+                raise self._clash("it is also the name of a file")
+            files = (*known.files, file) if known is not None else (file,)
+            listing.tables[name] = TabularTable(rule, kind, files, self._keys.get(name, rule.key), part)
+
+    def _parts(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Sequence[str]:
+        try:
+            parts = list(self._reading.shape(file, rule, kind))
+        except Rejected as fault:
+            self._note_refusal(file, fault)
+            return self._book.parts(file.name)
+        self._book.note_parts(file.name, parts)
+        return parts
+
+    def _clash(self, problem: str) -> Permanent:
+        key = f"sources.{self._slug}.rules"
+        return Permanent("GC-1003", key=key, path="the configuration", problem=problem)
+
+    def _note_refusal(self, file: FoundFile, fault: Rejected) -> None:
+        """It is no table: its bytes land, with the reason."""
+        if fault.code in _NO_TABLE:
+            self._refused[file.name] = file.state, _reason(fault)
+            self._book.refuse(file.name, *self._refused[file.name])
+
+    def _refusal(self, file: FoundFile) -> str | None:
+        """Why it was no table when it was last read, if it is as it was then."""
+        if self._generation != self._book.generation:
+            self._generation, self._refused = self._book.generation, self._book.refusals()
+        state, problem = self._refused.get(file.name, (None, None))
+        return problem if state == file.state else None
+
+    def inventory(self) -> list[TableInfo]:
+        listing = self._look()
+        infos = [self._info(name, table) for name, table in listing.tables.items()]
+        infos += [self._shared_info(name, len(members)) for name, members in listing.shared.items()]
+        return sorted(infos, key=lambda info: info.name.name)
+
+    def _info(self, name: str, table: TabularTable) -> TableInfo:
+        try:
+            columns = self._reading.columns(table)
+        except Rejected as fault:
+            columns = ()  # it exists, although it cannot be described now
+            self._note_refusals(table, fault)
+        except Transient:
+            columns = ()
+        key = table.key if set(table.key) <= {column.name for column in columns} else ()
+        return TableInfo(
+            TableName(None, None, name), tuple((c.name, c.source_type) for c in columns), None, key
+        )
+
+    def _shared_info(self, name: str, files: int) -> TableInfo:
+        schema = self._shared[name].schema(TableName(None, None, name))
+        return TableInfo(
+            schema.table, tuple((c.name, c.source_type) for c in schema.columns), files, tuple(schema.key)
+        )
+
+    def _note_refusals(self, table: TabularTable, fault: Rejected) -> None:
+        for file in table.files:
+            if file.name == fault.facts.get("file"):
+                self._note_refusal(file, fault)
+
+    def _table(self, table: TableName) -> TabularTable:
+        found = None
+        if (table.database, table.schema) == (None, None):
+            found = self._single(table.name) or self._look().tables.get(table.name)
         if found is None:
             raise self.hidden(table) or Rejected("GC-2002", table=str(table), source=self._slug)
         if found.rule.table is not None and (fault := self.hidden(table)):
             raise fault
         return found
 
-    def _single(self, name: str) -> _Table | None:
-        """The table that is one known file: found without a look at all others."""
-        rule = self._rule(name)
-        if rule is None or rule.table is not None:
+    def _single(self, name: str) -> TabularTable | None:
+        """The table that is one known file, or a part of one: found without a look at all others."""
+        ends = [len(name), *(i for i, letter in enumerate(name) if letter == "#")]
+        found = (self._of_file(name, name[:end], name[end + 1 :]) for end in ends)
+        return next((table for table in found if table is not None), None)
+
+    def _of_file(self, name: str, file_name: str, part: str) -> TabularTable | None:
+        file = self._folder.look(file_name) if self._deciding.is_wanted(file_name) else None
+        rule = None if file is None else self._deciding.rule(file)
+        if file is None or rule is None or rule.table is not None or not registry.is_tabular(rule.kind):
             return None
-        file = self._folder.look(name)
-        return None if file is None else self._made(name, rule, [file])
+        kind = registry.tabular(rule.kind)
+        if bool(part) != (registry.is_parted(rule.kind)):
+            return None
+        if part and part not in self._reading.shape(file, rule, kind):
+            return None
+        return TabularTable(rule, kind, (file,), self._keys.get(name, rule.key), part)
 
-    def inventory(self) -> list[TableInfo]:
-        return [self._info(name, table) for name, table in sorted(self._tables().items())]
-
-    def _info(self, name: str, table: _Table) -> TableInfo:
-        try:
-            columns = self._header(table)
-        except (Rejected, Transient):
-            columns = ()  # it exists, although it cannot be described now
-        key = table.key if set(table.key) <= set(columns) else ()
-        return TableInfo(TableName(None, None, name), tuple((c, _SOURCE_TYPE) for c in columns), None, key)
+    def _shared_table(self, table: TableName) -> RecordTable | None:
+        is_ours = (table.database, table.schema) == (None, None)
+        return self._shared.get(table.name) if is_ours else None
 
     def describe(self, table: TableName) -> TableSchema:
-        return self._describe(table, self._table(table))
-
-    def _describe(self, name: TableName, table: _Table) -> TableSchema:
-        header = self._header(table)
-        columns = tuple(Column(c, pa.string(), _SOURCE_TYPE) for c in header)
-        if not set(table.key) <= set(header):
-            problem = "a key column is not in the header"
-            raise Rejected("GC-2008", file=table.files[0].name, problem=problem, line=1)
-        return TableSchema(name, columns, table.key, {"dialect": "csv"})
-
-    def _header(self, table: _Table) -> tuple[str, ...]:
-        """The columns, which all files of the table share."""
-        first: tuple[str, ...] | None = None
-        for file in table.files:
-            columns = self._columns.get((file.name, file.state))
-            if columns is None:
-                with self._records(table, file) as records:
-                    columns = records.columns
-                self._columns = {k: v for k, v in self._columns.items() if k[0] != file.name}
-                self._columns[file.name, file.state] = columns
-            first = columns if first is None else first
-            if columns != first:
-                raise _other_columns(file)
-        assert first is not None
-        return first
+        if self._shared_table(table) is None and self._single(table.name) is None:
+            self._look()
+        if (shared := self._shared_table(table)) is not None:
+            return shared.schema(table)
+        one = self._table(table)
+        try:
+            self._reading.columns(one)
+        except Rejected as fault:
+            self._note_refusals(one, fault)
+            raise
+        return self._reading.describe(table, one)
 
     def way(self, schema: TableSchema) -> Way:
-        return Way.WHOLE
+        return Way.WHOLE if self._shared_table(schema.table) is None else Way.RANGES
 
     def token(self, table: TableName) -> str | None:
-        return f"{_fingerprint(self._table(table).files)}-{self._rereading.turn(table.name)}"
+        turn = f"{self._book.generation} {self._rereading.turn(table.name)}"
+        if self._shared_table(table) is None:
+            return f"{turn} {filetables.fingerprint(self._table(table))}"
+        members = self._look().shared[table.name]
+        states = [(m.file.name, m.file.state, m.file.resting, m.problem, id(m.rule)) for m in members]
+        return f"{turn} {hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()}"
 
-    def page(self, schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
-        raise AssertionError("files are read whole")
-
-    def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
-        raise AssertionError("files are read whole")
-
-    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
-        raise AssertionError("files are read whole")
-
-    def latest(self, schema: TableSchema, column: str) -> bytes:
-        raise AssertionError("files are read whole")
+    # tables of files
 
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
         table = self._table(schema.table)
-        if self._describe(schema.table, table).fingerprint != schema.fingerprint:
+        if self.describe(schema.table).fingerprint != schema.fingerprint:
             raise Rejected("GC-2010", table=str(schema.table))
-        names = tuple(c.name for c in schema.columns)
-        for file in table.files:
-            with self._records(table, file) as records:
-                if records.columns != names:
-                    raise _other_columns(file)
-                yield from CsvTable(records).rows()
-        if _fingerprint(self._table(schema.table).files) != _fingerprint(table.files):
+        try:
+            yield from self._reading.rows(table, schema)
+        except Rejected as fault:
+            self._note_refusals(table, fault)
+            raise
+        if filetables.fingerprint(self._table(schema.table)) != filetables.fingerprint(table):
             raise Rejected("GC-2014", file=str(schema.table))
 
-    @contextmanager
-    def _records(self, table: _Table, file: FoundFile) -> Iterator[CsvRecords]:
-        """The file's records. Rejected GC-2014 unless it rests, from before the first to after the last."""
-        if not file.resting:
-            raise _being_written(file)
-        try:
-            with open_shared(file.path) as stream:
-                self._compare(file, stream.fileno())
-                try:
-                    records = CsvRecords(stream, table.form, file.name)
-                    yield records
-                except Rejected:
-                    self._compare(file, stream.fileno())  # half a file may well look like no table
-                    raise
-                self._compare(file, stream.fileno())
-            self._compare(file, file.path)
-        except OSError as error:
-            raise self._unreadable(file, error) from None
+    # tables that files share
 
-    def _compare(self, file: FoundFile, now: Path | int) -> None:
-        if FileState.of(os.stat(now)) != file.state:
-            raise _being_written(file)
+    def page(self, schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
+        """Of what the last look found: what came since comes with the next scan."""
+        table = self._unchanged(schema)
+        if fault := self.hidden(schema.table):
+            raise fault
+        listing = self._listing or self._look()
+        return table.page(listing.shared.get(schema.table.name, []), after, until, limits)
 
-    def _unreadable(self, file: FoundFile, error: OSError) -> Fault:
-        if isinstance(error, FileNotFoundError):
-            return _being_written(file)
-        if isinstance(error, PermissionError):
-            return Rejected("GC-2003", table=file.name, reason="no permission")
-        return Transient("GC-2001", source=self._slug, reason="read error")
+    def _unchanged(self, schema: TableSchema) -> RecordTable:
+        table = self._shared_table(schema.table)
+        if table is None or table.schema(schema.table).fingerprint != schema.fingerprint:
+            raise Rejected("GC-2010", table=str(schema.table))
+        return table
+
+    def present(self, schema: TableSchema, keys: Sequence[bytes]) -> set[bytes]:
+        """A file that is a table by now, or of another kind, has no row here."""
+        table = self._unchanged(schema)
+        listing = self._listing or self._look()
+        members = {member.file.name for member in listing.shared.get(schema.table.name, [])}
+        return table.present(keys, lambda name: self._folder.look(name) if name in members else None)
+
+    def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
+        raise AssertionError("files are scanned")
+
+    def latest(self, schema: TableSchema, column: str) -> bytes:
+        raise AssertionError("files are scanned")
+
+    def read_object(self, sha256: bytes, offset: int, count: int) -> bytes:
+        for name, state in self._book.named(sha256):
+            file = self._folder.look(name)
+            if file is None or file.state != state:
+                continue
+            try:
+                with open_shared(file.path) as stream:
+                    stream.seek(offset)
+                    data = stream.read(count)
+                    if FileState.of(os.fstat(stream.fileno())) == state and len(data) == count:
+                        return data
+            except OSError:
+                continue
+        raise Rejected("GC-2014", file=FILES)
+
+    def forget_object(self, sha256: bytes) -> None:
+        for name, _ in self._book.named(sha256):
+            self._book.forget(name)
 
 
-def _being_written(file: FoundFile) -> Rejected:
-    return Rejected("GC-2014", file=file.name)
-
-
-def _other_columns(file: FoundFile) -> Rejected:
-    problem = "other columns than the first file of the table"
-    return Rejected("GC-2008", file=file.name, problem=problem, line=1)
-
-
-def _fingerprint(files: Sequence[FoundFile]) -> str:
-    states = [(f.name, f.state.size, f.state.modified_ns, f.state.changed_ns, f.state.inode) for f in files]
-    return hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()
+def _reason(fault: Rejected) -> str:
+    return str(fault.facts.get("problem") or "its bytes are no text of the encoding")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge_agent.sources.filebook import FileBook
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.folder import VanishLimit
 from edge_agent.sources.included import is_included
@@ -23,10 +24,12 @@ def open_source(
     settings: SourceSettings,
     identity: str | None = None,
     environ: Mapping[str, str] | None = None,
+    book: Path | None = None,
 ) -> Source:
-    """The source, not yet connected. `identity` is what a `FilesSource` had in an earlier process.
+    """The source, not yet connected. `identity` is what a `FilesSource` had in an earlier process, `book` the file of
+    what it knew then.
 
-    Permanent GC-1003 for an address that cannot be used, GC-1004 for one that cannot be read.
+    Permanent GC-1003 for an address that cannot be used, GC-1004 for one that cannot be read; Transient GC-3002.
     """
     keys = {name: table.key for name, table in settings.tables.items() if table.key is not None}
     match settings:
@@ -65,6 +68,7 @@ def open_source(
                 keys=keys,
                 limit=VanishLimit(settings.vanish_share_max, settings.vanish_files_min),
                 reread_hours=settings.reread_hours,
+                book=FileBook(book),
             )
 
 

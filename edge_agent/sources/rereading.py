@@ -21,7 +21,14 @@ class Rereading:
 
     def turn(self, name: str) -> int:
         """Another number once it is time again."""
+        return self._turn(name, self._clock())
+
+    def is_due(self, name: str, read_at: float) -> bool:
+        """Whether it is time again since then (seconds since 1970)."""
+        return self._turn(name, read_at) != self.turn(name)
+
+    def _turn(self, name: str, when: float) -> int:
         if not self._seconds:
             return 0
         digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).digest()
-        return int(self._clock() / self._seconds + int.from_bytes(digest, "big") / _SHARES)
+        return int(when / self._seconds + int.from_bytes(digest, "big") / _SHARES)

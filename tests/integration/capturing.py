@@ -244,6 +244,11 @@ class Capturing:
         self._read(slug)
         return {name: table.standing() for name, table in self._seen[slug].replay.tables.items()}
 
+    def seen(self, slug: str) -> Seen:
+        """What its stream holds, all of it read."""
+        self._read(slug)
+        return self._seen[slug]
+
     def events(self, slug: str) -> list[Change | Mark]:
         """Everything that was ever sent, in order."""
         self._read(slug)

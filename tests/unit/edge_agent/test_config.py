@@ -191,7 +191,7 @@ def test_the_sample_loads_and_its_defaults_are_the_models(tmp_path: Path, kind: 
 SHOWN_OTHERWISE = {
     SqlSettings: {"tables", "url_file", "url_env"},
     FilesSettings: {"tables"},
-    FileRule: {"table"},
+    FileRule: {"table", "dicom_charset"},
 }
 """What has no default of its own is shown as an example, in prose."""
 

@@ -1,0 +1,200 @@
+"""A folder whose files are of many kinds: which tables there are, what lands as bytes, what is decided once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from edge_agent.sources.filebook import FileBook
+from edge_agent.sources.filerule import FileRule
+from edge_agent.sources.files import FilesSource
+from edge_agent.sources.source import PageLimits, Way
+from protocol.errors import Permanent, Rejected
+from protocol.names import TableName
+
+AUTO = FileRule(glob="**", kind="auto", encoding="auto")
+ADT = b"MSH|^~\\&|HIS|H1|LIS|H1|20240229||ADT^A01|1|P|2.4\rPID|1||77^^^HIS^MR||Zhang^San\r"
+Make = Callable[..., FilesSource]
+
+
+def name(text: str) -> TableName:
+    return TableName(None, None, text)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    (tmp_path / "share").mkdir()
+    made: list[FilesSource] = []
+
+    def source(*rules: FileRule, book: str = "book.sqlite") -> FilesSource:
+        rules = rules or (AUTO,)
+        one = FilesSource("f", tmp_path / "share", rules, stable_seconds=0, book=FileBook(tmp_path / book))
+        made.append(one)
+        return one
+
+    yield source
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Path:
+    return tmp_path / "share"
+
+
+def tables(source: FilesSource) -> list[str]:
+    return [info.name.name for info in source.inventory()]
+
+
+def rows(source: FilesSource, table: str) -> list[dict[str, Any]]:
+    schema = source.describe(name(table))
+    if source.way(schema) is Way.WHOLE:
+        pieces = [piece.columns for piece in source.whole(schema)]
+    else:
+        source.token(schema.table)
+        pieces = [source.page(schema, b"", b"", PageLimits(1_000, 1 << 30)).rows.columns]
+    names = [column.name for column in schema.columns]
+    return [
+        dict(zip(names, values, strict=True))
+        for columns in pieces
+        for values in zip(*(column.to_pylist() for column in columns), strict=True)
+    ]
+
+
+def workbook(path: Path, *sheets: str) -> None:
+    book = openpyxl.Workbook()
+    for number, title in enumerate(sheets):
+        sheet = book.active if number == 0 else book.create_sheet()
+        assert sheet is not None
+        sheet.title = title
+        sheet.append(["id", "名"])
+        sheet.append([number, title])
+    book.save(path)
+
+
+def test_each_file_is_a_table_a_sheet_or_a_row_of_its_kind(make: Make, share: Path) -> None:
+    (share / "a.csv").write_text("id,名\n1,张\n2,李\n", "utf-8")
+    workbook(share / "b.xlsx", "一", "#2")
+    (share / "c").write_bytes(ADT)
+    (share / "d.json").write_text(json.dumps({"resourceType": "Patient", "id": "p1"}))
+    (share / "e.pdf").write_bytes(b"%PDF-1.7\n...")
+    source = make()
+    assert tables(source) == ["a.csv", "b.xlsx##2", "b.xlsx#一", "fhir", "files", "hl7"]
+    assert rows(source, "a.csv") == [{"id": "1", "名": "张"}, {"id": "2", "名": "李"}]
+    assert rows(source, "b.xlsx##2") == [{"id": 1, "名": "#2"}]
+    (message,) = rows(source, "hl7")
+    assert (message["path"], message["message_type"], message["problem"]) == ("c", "ADT^A01", None)
+    assert [(r["path"], r["resource_id"]) for r in rows(source, "fhir")] == [("d.json", "p1")]
+    assert [(r["path"], r["media_type"]) for r in rows(source, "files")] == [("e.pdf", "application/pdf")]
+
+
+def test_what_is_no_table_lands_as_bytes_until_it_is_one(make: Make, share: Path) -> None:
+    rule = FileRule(glob="**", kind="csv")
+    (share / "a.csv").write_text("id,v\n1\n")
+    source = make(rule)
+    with pytest.raises(Rejected):
+        rows(source, "a.csv")
+    (row,) = rows(source, "files")
+    assert (row["path"], row["problem"]) == ("a.csv", "1 values instead of 2")
+    assert source.read_object(bytes.fromhex(row["sha256"]), 2, 3) == b",v\n"
+    (share / "a.csv").write_text("id,v\n1,x\n")
+    assert rows(source, "a.csv") == [{"id": "1", "v": "x"}]
+    assert rows(source, "files") == []
+    assert "files" in tables(source), "a table that had files is empty, not gone"
+    with pytest.raises(Rejected) as caught:
+        source.read_object(bytes.fromhex(row["sha256"]), 0, 1)
+    assert caught.value.code == "GC-2014"
+
+
+def test_a_workbook_that_goes_bad_keeps_its_tables(make: Make, share: Path) -> None:
+    workbook(share / "b.xlsx", "一", "二")
+    assert tables(make()) == ["b.xlsx#一", "b.xlsx#二"]
+    (share / "b.xlsx").write_bytes(b"PK\x03\x04 no workbook any more" * 9)
+    source = make()  # another process
+    assert tables(source) == ["b.xlsx#一", "b.xlsx#二", "files"]
+    with pytest.raises(Rejected) as caught:
+        source.describe(name("b.xlsx#一"))
+    assert caught.value.code == "GC-2008"
+    assert [r["path"] for r in rows(source, "files")] == ["b.xlsx"]
+
+
+def test_bytes_of_tables_are_kept_where_their_rule_says_so(make: Make, share: Path) -> None:
+    (share / "a.csv").write_text("id\n1\n")
+    (share / "b.csv").write_text("id\n2\n")
+    source = make(FileRule(glob="a*", keep_bytes=True), FileRule(glob="b*"))
+    assert tables(source) == ["a.csv", "b.csv", "files"]
+    assert [(r["path"], r["problem"]) for r in rows(source, "files")] == [("a.csv", None)]
+
+
+def test_what_auto_decided_holds_until_somebody_asks_for_it_anew(
+    make: Make, share: Path, tmp_path: Path
+) -> None:
+    (share / "a.txt").write_bytes("编号,姓名\n1,张三\n2,李四\n3,王五\n".encode("gb18030") * 3)
+    assert tables(make()) == ["a.txt"]
+    (share / "a.txt").write_bytes(b'"' + ADT)
+    source = make()
+    with pytest.raises(Rejected):
+        rows(source, "a.txt")
+    assert [r["problem"] is not None for r in rows(source, "files")] == [True]
+    (share / "a.txt").write_bytes(ADT)
+    token = source.token(name("files"))
+    other = FileBook(tmp_path / "book.sqlite")
+    other.again(["a.txt"])
+    other.close()
+    assert source.token(name("files")) != token
+    assert [r["path"] for r in rows(source, "hl7")] == ["a.txt"]
+    assert rows(source, "files") == []
+
+
+def test_an_empty_file_is_decided_on_once_there_is_something_in_it(make: Make, share: Path) -> None:
+    (share / "a.csv").write_bytes(b"")
+    source = make()
+    assert [(r["path"], r["content"]) for r in rows_after_a_look(source, "files")] == [("a.csv", b"")]
+    (share / "a.csv").write_text("id,v\n1,x\n2,y\n")
+    assert tables(source) == ["a.csv", "files"]
+    assert rows(source, "files") == []
+
+
+def rows_after_a_look(source: FilesSource, table: str) -> list[dict[str, Any]]:
+    source.inventory()
+    return rows(source, table)
+
+
+def test_two_things_cannot_be_one_table(make: Make, share: Path) -> None:
+    (share / "hl7").write_text("id\n1\n")
+    (share / "m").write_bytes(ADT)
+    clash = make(FileRule(glob="hl7"), FileRule(glob="m", kind="hl7"))
+    with pytest.raises(Permanent) as caught:
+        clash.inventory()
+    assert caught.value.code == "GC-1003"
+    kinds = make(
+        FileRule(glob="hl7", kind="file", table="t"), FileRule(glob="m", kind="hl7", table="u"), book="2"
+    )
+    assert tables(kinds) == ["t", "u"]
+
+
+def test_a_sheet_that_is_no_table_stops_no_other(make: Make, share: Path) -> None:
+    book = openpyxl.Workbook()
+    good, bad = book.active, book.create_sheet("bad")
+    assert good is not None
+    good.title = "good"
+    for row in (["id"], [1]):
+        good.append(row)
+    for row in (["id", "id"], [1, 2]):
+        bad.append(row)
+    book.save(share / "b.xlsx")
+    source = make()
+    assert tables(source) == ["b.xlsx#bad", "b.xlsx#good"]
+    assert rows(source, "b.xlsx#good") == [{"id": 1}]
+    with pytest.raises(Rejected) as caught:
+        rows(source, "b.xlsx#bad")
+    assert caught.value.code == "GC-2008"
+    assert [(r["path"], r["problem"]) for r in rows_after_a_look(source, "files")] == [
+        ("b.xlsx", caught.value.facts["problem"])
+    ]
+    assert rows(source, "b.xlsx#good") == [{"id": 1}]
