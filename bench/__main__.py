@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import current, duty, landed, latency, report, rest, rivals, sql
+from . import commits, current, duty, files, landed, latency, report, rest, rivals, sql, stored
 from .databases import KINDS, Missing
 from .pg import fresh, log, snapshot
 from .pg import report as pg_report
 
 ROWS, DUTY_ROWS = 1_000_000, 200_000
 CURRENT_ROWS = 5_000_000
+FILE_ROWS = 500_000
 VISITS, CHANGES = 2_000_000, 1_000_000
 """Of a PostgreSQL by its log: rows of the snapshot, changes of each kind; the whole run ends within 35 minutes."""
 
@@ -27,7 +28,8 @@ VISITS, CHANGES = 2_000_000, 1_000_000
 @dataclass(frozen=True)
 class Size:
     """How much is done. `seconds` is how long latency and rest are watched; `visits` and `changes` are those of a
-    PostgreSQL by its log; `current_rows` those of the table whose `current` is kept fresh."""
+    PostgreSQL by its log; `current_rows` those of the table whose `current` is kept fresh; `files` are small ones,
+    `file_bytes` those of the large one; `commits` stand in a table that is no longer fresh."""
 
     rows: int
     rounds: int
@@ -36,12 +38,15 @@ class Size:
     visits: int
     changes: int
     current_rows: int
+    files: int = 10_000
+    file_bytes: int = 1 << 30
+    commits: int = 10_000
     duty_shares: tuple[float, ...] = (0.1, 0.3)
     databases: tuple[str, ...] = tuple(KINDS)
     rivals: bool = True
 
 
-QUICK = Size(2_000, 1, 1.0, 2_000, 2_000, 2_000, 2_000, (0.5,), ("sqlite",), rivals=False)
+QUICK = Size(2_000, 1, 1.0, 2_000, 2_000, 2_000, 2_000, 20, 3 << 20, 20, (0.5,), ("sqlite",), rivals=False)
 """Whether the benches still run at all; their figures mean nothing."""
 
 
@@ -50,7 +55,17 @@ def _landed(size: Size) -> str:
 
 
 def _latency(size: Size) -> str:
-    return report.latency(latency.run(size.seconds / 2))
+    fresh = report.latency(latency.run(size.seconds / 2))
+    aged = report.latency(latency.run(size.seconds / 2, size.commits), size.commits)
+    return f"{fresh}\n\n{aged}"
+
+
+def _commits(size: Size) -> str:
+    return commits.report(commits.run(size.rounds, size.commits))
+
+
+def _stored(size: Size) -> str:
+    return stored.report(stored.run(size.duty_rows))
 
 
 def _sql(size: Size) -> str:
@@ -90,10 +105,15 @@ def _current(size: Size) -> str:
     return current.report(current.run(size.current_rows, min(changes, size.current_rows // 8)))
 
 
+def _files(size: Size) -> str:
+    return files.report(files.run(min(size.rows, FILE_ROWS), size.files, size.file_bytes))
+
+
 GROUPS: dict[str, dict[str, Callable[[Size], str]]] = {
     "": {"landed": _landed, "latency": _latency, "sql": _sql, "rest": _rest, "duty": _duty},
     " of PostgreSQL by its log": {"pg-snapshot": _pg_snapshot, "pg-log": _pg_log, "pg-fresh": _pg_fresh},
-    " of a materialised current": {"current": _current},
+    " of the lake": {"commits": _commits, "stored": _stored, "current": _current},
+    " of files": {"files": _files},
 }
 """Benches by what the marker lines of their figures say."""
 BENCHES = {name: bench for group in GROUPS.values() for name, bench in group.items()}

@@ -1,4 +1,4 @@
-"""`python -m bench.commits`: commits straight into the lake, fresh and after many, beside a user's own appends.
+"""Commits straight into the lake, fresh and after many, beside a user's own appends.
 
 Rounds of 1 × 100,000 rows, 20 × 1,000 and 200 × 50, each table one commit, made durable; the same once the tables of
 the last two shapes have many commits behind them, maintenance running on its thread; and `write_deltalake` doing the
@@ -7,12 +7,11 @@ first rounds. One process, kept to one core.
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,24 +100,30 @@ def aged(lake: DeltaLake, rows: pa.Table, tables: int, commits: int, rounds: int
 
 
 def run(rounds: int, commits: int) -> list[Figure]:
-    found = []
-    for tables, count in SHAPES:
-        rows = rows_of(count)
-        with TemporaryDirectory(prefix="guicang-bench-") as folder:
-            lake = DeltaLake(Path(folder) / "ours")
-            found.append(measure("ours", tables, rows, rounds, into(lake)))
-            found.append(aged(lake, rows, tables, commits, rounds))
-            plain = Path(folder) / "plain"
+    kept = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(kept)})
+    try:
+        return [one for shape in SHAPES for one in _of_a_shape(*shape, rounds, commits)]
+    finally:
+        os.sched_setaffinity(0, kept)
 
-            def append(path: str, rows: pa.Table, plain: Path = plain) -> None:
-                write_deltalake(plain / path, rows, mode="append", partition_by=["_gc_date"])
 
-            found.append(measure("write_deltalake", tables, rows, rounds, append))
-    return found
+def _of_a_shape(tables: int, count: int, rounds: int, commits: int) -> Iterator[Figure]:
+    rows = rows_of(count)
+    with TemporaryDirectory(prefix="guicang-bench-") as folder:
+        lake, plain = DeltaLake(Path(folder) / "ours"), Path(folder) / "plain"
+
+        def append(path: str, rows: pa.Table) -> None:
+            write_deltalake(plain / path, rows, mode="append", partition_by=["_gc_date"])
+
+        yield measure("ours", tables, rows, rounds, into(lake))
+        yield measure("write_deltalake", tables, rows, rounds, append)
+        yield aged(lake, rows, tables, commits, rounds)
 
 
 def report(found: list[Figure]) -> str:
-    lines = header("tables × rows", "who", "rows/s", "commits/s", "CPU s per 1 M rows")
+    lines = ["### Commits on one core", ""]
+    lines += header("tables × rows", "who", "rows/s", "commits/s", "CPU s per 1 M rows")
     for one in found:
         total = one.commits * one.rows
         lines.append(
@@ -131,12 +136,3 @@ def report(found: list[Figure]) -> str:
             )
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser("python -m bench.commits", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--commits", type=int, default=10_000, help="that stand before the second figures")
-    said = parser.parse_args()
-    os.sched_setaffinity(0, {0})
-    print(report(run(said.rounds, said.commits)))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from central_ingest.landing.delta import DeltaLake
+from central_ingest.landing.lake import Txn
 from demo.stage import SITE
 
 from . import visits
@@ -46,28 +48,53 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
 
 
-def run(seconds: float) -> Latency:
-    rows = int(seconds * GROUPS_PER_SECOND * GROUP_ROWS)
+def run(seconds: float, commits: int = 0) -> Latency:
+    """`commits`: so many stand in the table's log before, each of a row."""
     with TemporaryDirectory(prefix="guicang-bench-") as folder:
-        root = Path(folder)
-        slices, database = root / "slices.arrow", root / "empty.db"
-        visits.write_slices(slices, rows)
+        database = Path(folder) / "empty.db"
         database.touch()
-        with site(root, f"sqlite:///{database}") as one:
-            plan = write_plan(one.root, slices, GROUPS_PER_SECOND, GROUP_ROWS)
-            one.start_module("agent", "bench.sender", str(one.agent_config), str(plan.file))
-            one.wait_until(lambda: one.agent_status().get("link", {}).get("centre_online", False), 60)
-            before = one.usages()
-            plan.start.touch()
-            receipted, queryable = _watch(one, plan, seconds + 60)
-            usages = {name: use.since(before[name]) for name, use in one.usages().items()}
-            _check(one, rows)
+        with site(Path(folder), f"sqlite:///{database}") as one:
+            if commits:
+                _sent(one, 1.0, "first")
+                _age(one, commits)
+            found = _sent(one, seconds, "plan")
+            _check(one, found.rows + (int(GROUPS_PER_SECOND * GROUP_ROWS) + commits if commits else 0))
+    return found
+
+
+def _sent(one: Site, seconds: float, name: str) -> Latency:
+    rows = int(seconds * GROUPS_PER_SECOND * GROUP_ROWS)
+    folder = one.root / name
+    folder.mkdir()
+    visits.write_slices(folder / "slices.arrow", rows)
+    plan = write_plan(folder, folder / "slices.arrow", GROUPS_PER_SECOND, GROUP_ROWS)
+    one.start_module("agent", "bench.sender", str(one.agent_config), str(plan.file))
+    one.wait_until(lambda: one.agent_status().get("link", {}).get("centre_online", False), 60)
+    log, before = DeltaLog(one.lake, "outpatient"), one.usages()
+    log.poll()
+    plan.start.touch()
+    receipted, queryable = _watch(one, plan, log, seconds + 60)
+    usages = {which: use.since(before[which]) for which, use in one.usages().items()}
+    one.stop("agent")
     return Latency(rows, receipted, queryable, usages, seconds)
 
 
-def _watch(one: Site, plan: Plan, seconds_max: float) -> tuple[list[float], list[float]]:
+def _age(one: Site, commits: int) -> None:
+    """By the lake's own hand, while the centre rests; its maintenance finds them when it starts."""
+    one.stop("centre")
+    lake = DeltaLake(one.lake)
+    (path,) = [path for path in lake.tables() if "outpatient" in path and path.startswith("changes/")]
+    schema = lake.schema(path)
+    assert schema is not None
+    row = lake.read(path, schema.names).slice(0, 1)
+    for number in range(commits):
+        version = lake.append(path, row, [Txn("bench/aged/1", number + 1)])
+    lake.make_durable(path, version)
+    one.start_centre()
+
+
+def _watch(one: Site, plan: Plan, log: DeltaLog, seconds_max: float) -> tuple[list[float], list[float]]:
     """Look until everything that was sent is receipted and can be queried."""
-    log = DeltaLog(one.lake, "outpatient")
     receipts: list[tuple[float, int]] = []
     commits: list[tuple[float, int]] = []
     give_up = time.monotonic() + seconds_max

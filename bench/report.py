@@ -57,8 +57,9 @@ def landed(found: Iterable[tuple[str, str, list[Run]]]) -> str:
     return "\n".join([*lines, "", goal])
 
 
-def latency(found: Latency) -> str:
-    lines = [f"### Latency at {found.rows / found.seconds:,.0f} rows/s", ""]
+def latency(found: Latency, commits: int = 0) -> str:
+    after = f", after {commits:,} commits" if commits else ""
+    lines = [f"### Latency at {found.rows / found.seconds:,.0f} rows/s{after}", ""]
     lines += header("from a change to", "p50 ms", "p99 ms", "most ms")
     for what, values in (("receipted", found.receipted), ("queryable", found.queryable)):
         ends = (percentile(values, 0.5), percentile(values, 0.99), max(values))

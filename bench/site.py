@@ -46,14 +46,15 @@ class Site(Stage):
     def spool(self) -> Path:
         return self.root / "edge" / "spool" / "spool.sqlite"
 
-    async def set_up_all(self, url: str, **settings: Setting) -> None:
-        """Up to the moment when the agent may run; `settings` stand in the source's section."""
+    async def set_up_all(self, place: str, **settings: Setting) -> None:
+        """Up to the moment when the agent may run. `place`: a database's URL, or a folder; `settings` stand in the
+        source's section."""
         await asyncio.to_thread(self._set_up_centre)
         await self._broker.start()
         if self._cores is not None:
             os.sched_setaffinity(self.pid("broker"), self._cores)
         self.start_centre()
-        await asyncio.to_thread(self._set_up_agent, url, settings)
+        await asyncio.to_thread(self._set_up_agent, place, settings)
 
     def _set_up_centre(self) -> None:
         for what in (["authority"], ["server", "localhost"], ["centre"]):
@@ -72,9 +73,10 @@ class Site(Stage):
         )
         self.central("broker-config", "--output", str(self._etc))
 
-    def _set_up_agent(self, url: str, settings: dict[str, Setting]) -> None:
+    def _set_up_agent(self, place: str, settings: dict[str, Setting]) -> None:
         state = ["--state-dir", str(self.root / "edge")]
-        said = self.agent("init", *state, "--source", "his", "--url", url, "--include", "*")
+        kind = "--url" if "://" in place else "--folder"
+        said = self.agent("init", *state, "--source", "his", kind, place, "--include", "*")
         (agent,) = re.findall(r"\b[0-9a-f]{32}\b", said)
         hospital = self.root / "hospital"
         self._certify(hospital, "request", agent)
@@ -159,12 +161,12 @@ def _toml(value: Setting | Path) -> str:
 
 
 @contextlib.contextmanager
-def site(root: Path, url: str, cores: set[int] | None = None, **settings: Setting) -> Iterator[Site]:
+def site(root: Path, place: str, cores: set[int] | None = None, **settings: Setting) -> Iterator[Site]:
     """A site whose agent may be started; everything ends with the block."""
     loop = asyncio.new_event_loop()
     one = Site(root, loop, cores)
     try:
-        loop.run_until_complete(one.set_up_all(url, **settings))
+        loop.run_until_complete(one.set_up_all(place, **settings))
         yield one
     finally:
         loop.run_until_complete(one.end())
