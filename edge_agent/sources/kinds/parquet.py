@@ -18,7 +18,7 @@ from edge_agent.sources.kinds.carrying import SLICE_BYTES, SLICE_ROWS
 from edge_agent.sources.kinds.guarding import damage_is_refused
 from edge_agent.sources.kinds.kind import FileTable, Opened
 from edge_agent.sources.kinds.parquetcolumns import Built, Carried, NoExactReadingError, carried, int96
-from edge_agent.sources.kinds.parquetfooter import DICTIONARY, IN_A_DICTIONARY, Chunk, chunks
+from edge_agent.sources.kinds.parquetfooter import DICTIONARY, IN_A_DICTIONARY, Chunk, chunks, largest_page
 from edge_agent.sources.slicing import prefix
 from edge_agent.sources.source import Rows
 from protocol.canonical import Aside
@@ -34,6 +34,8 @@ _FOOTER_BYTES_MAX = 16 * MIB
 """A footer is read whole, and here too; it grows with row groups times columns."""
 NESTED_VALUES_MAX = 64 * 1024 * 1024
 """Of a row group's leaf within lists or structs: a row is read at once, however many it has."""
+PAGE_BYTES_MAX = 256 * MIB
+"""Of a page once it is expanded, as it is held. Most writers end pages at 1 MiB; DuckDB does at 100."""
 _INT96 = "INT96"
 
 
@@ -50,7 +52,9 @@ class ParquetTable:
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
-        self._chunks = chunks(_footer(opened))
+        footer = _footer(opened)
+        self._chunks = chunks(footer)
+        self._pages_end = opened.size - 8 - len(footer)
         file = _file(opened, "us")
         self._check(file)
         schema = file.schema_arrow
@@ -90,6 +94,8 @@ class ParquetTable:
 
     def rows(self) -> Iterator[Rows]:
         with damage_is_refused(self._opened, _DAMAGED):
+            if any(self._largest_page(chunk) > PAGE_BYTES_MAX for chunk in self._chunks if chunk.values):
+                raise self._opened.refused("a page of more than 256 MiB: write it in smaller ones")
             file = _file(self._opened, "us", self._repeating)
             rows = _batch_rows(file, self._chunks)
             batches = file.iter_batches(rows, use_threads=False)
@@ -108,6 +114,9 @@ class ParquetTable:
                 for first, count in _pieces(batch, 0, batch.num_rows):
                     piece = self._rows(batch.slice(first, count), old and old.slice(first, count))
                     yield from _cut(piece)
+
+    def _largest_page(self, chunk: Chunk) -> int:
+        return largest_page(self._opened.stream, chunk, self._pages_end)
 
     def _rows(self, batch: pa.RecordBatch, old: pa.RecordBatch | None) -> Rows:
         built: list[Built] = []

@@ -247,6 +247,27 @@ def test_damage_of_the_footer_ends_no_process() -> None:
             records(one(bytes(content)))
 
 
+def test_a_page_that_claims_two_gigabytes_is_refused_before_they_are_taken() -> None:
+    """Zigzag of 2,147,483,605 where the size of the first page stands: Arrow would allocate them, and then look."""
+    data = written(pa.table({"a": pa.array([1, 2, 3], pa.int64())}), use_dictionary=False, compression="none")
+    (chunk,) = chunks(parquet._footer(opened(data)))
+    assert records(one(data)) == [(1,), (2,), (3,)]
+    place = chunk.start + data[chunk.start : chunk.start + 12].index(
+        b"\x15", 3
+    )  # a field of 32 bits: compressed size
+    claimed = data[: place + 1] + b"\xaa\xff\xff\xff\x0f" + data[place + 2 :]
+    before = pa.default_memory_pool().max_memory()
+    assert "damaged" in refusal(claimed)
+    assert pa.default_memory_pool().max_memory() < before + 2**30
+
+
+def test_pages_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(pa.table({"a": ["x" * 9_000, "y" * 90_000]}), use_dictionary=False)
+    assert len(records(one(data))) == 2
+    monkeypatch.setattr(parquet, "PAGE_BYTES_MAX", 50_000)
+    assert "a page of more than 256 MiB" in refusal(data)
+
+
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", "PLAIN"])
 def test_texts_of_every_encoding(encoding: str) -> None:
     values = [f"文本{i}" for i in range(500)]
