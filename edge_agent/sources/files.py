@@ -94,9 +94,10 @@ class FilesSource:
         return self._folder.alarms
 
     def hidden(self, table: TableName) -> Rejected | None:
-        """Of a table of several files any may lie where nobody can look."""
+        """Of a table of several files any may lie where this process never looked."""
         alarms = self._folder.alarms
         of_several = self._deciding.is_of_several(table.name) or self._shared_table(table) is not None
+        of_several = of_several and not self._folder.is_complete
         return alarms[0] if alarms and (of_several or self._folder.is_hidden(table.name)) else None
 
     def interrupt(self) -> None:

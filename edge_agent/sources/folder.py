@@ -55,6 +55,8 @@ class Folder:
         self._outages = Outages()
         self._doubted: set[str] = set()
         """What the last scan's listing lacked although it was there."""
+        self._never_seen: set[str] = set()
+        """Parts that are an outage since this process began."""
         self._asked = self._answered = 0
         """How often a person accepted the folder as it is, and how much of that a scan has heeded."""
 
@@ -76,6 +78,7 @@ class Folder:
             if file.resting or name in before.files or before.is_recalled
         }
         self._before = before.followed_by(walk, outages, counted)
+        self._never_seen = {part for part in outages.faults if before.is_recalled or part in self._never_seen}
         self._outages, self._doubted, self._answered = outages, doubted, asked
         self._resting.watch_only({name for name, file in found.items() if not file.resting})
         if self._before.footings and asked == self._asked:
@@ -107,6 +110,11 @@ class Folder:
     def is_hidden(self, name: str) -> bool:
         """It lies in a part that was an outage at the last scan: nobody can tell whether there is such a file."""
         return self._outages.is_hidden(name)
+
+    @property
+    def is_complete(self) -> bool:
+        """The last scan gave every file that counts or ever counted: this process has seen all parts at least once."""
+        return not self._never_seen
 
     @property
     def alarms(self) -> list[Rejected]:

@@ -313,6 +313,32 @@ def test_over_a_network_a_files_own_times_say_nothing_of_now() -> None:
     assert resting.rests("remote", hour_ago, None, own_clock=False)
 
 
+def test_a_file_replaced_in_place_with_the_same_size_and_time_is_another(root: Path) -> None:
+    (root / "a").write_text("1")
+    folder = watched(root)
+    (before,) = folder.scan()
+    for _ in range(1_000):  # where the clock of the file system is coarse it takes some
+        (root / "a").write_text("2")
+        os.utime(root / "a", ns=(0, before.state.modified_ns))
+        (after,) = folder.scan()
+        if after.state != before.state:
+            break
+    assert (after.state.size, after.state.modified_ns) == (before.state.size, before.state.modified_ns)
+    assert after.state != before.state
+
+
+def test_what_nothing_tells_of_is_read_again_after_hours(root: Path) -> None:
+    (root / "a.csv").write_text("id\n1\n")
+    clock = Clock()
+    source = FilesSource("f", root, stable_seconds=0, clock=clock, reread_hours=24)
+    never = FilesSource("f", root, stable_seconds=0, clock=clock, reread_hours=0)
+    table = source.inventory()[0].name
+    never.inventory()
+    before = source.token(table), never.token(table)
+    clock.now += 24 * 3_600
+    assert (source.token(table) == before[0], never.token(table) == before[1]) == (False, True)
+
+
 # rights
 
 
@@ -330,6 +356,7 @@ def test_a_folder_that_is_closed_keeps_its_files_and_stops_no_other(root: Path) 
         assert names(folder.scan()) == [*every, "open/e"]
         assert sorted(alarms(folder)) == [("GC-2142", "closed/"), ("GC-2142", "listed/")]
         assert {alarm.facts["reason"] for alarm in folder.alarms} == {"no permission"}
+        assert folder.is_complete
         assert [folder.is_hidden(name) for name in ("closed/new", "listed/c", "open/d")] == [
             True,
             True,
@@ -339,12 +366,13 @@ def test_a_folder_that_is_closed_keeps_its_files_and_stops_no_other(root: Path) 
         assert kept is not None
         later = watched(root, folder.identity, limit=NO_LIMIT)
         assert (names(later.scan()), later.is_hidden("closed/below/a")) == (["open/d", "open/e"], True)
+        assert (later.is_complete, later.scan() and later.is_complete) == (False, False)
         for name in ("closed", "listed"):
             (root / name).chmod(0o700)
         (root / "closed" / "b").unlink()
         for one in (folder, later):
             assert names(one.scan()) == ["closed/below/a", "listed/c", "open/d", "open/e"]
-            assert one.alarms == []
+            assert (one.alarms, one.is_complete) == ([], True)
 
 
 def test_a_file_that_cannot_be_looked_at_is_an_alarm_of_its_own(root: Path) -> None:
