@@ -1,9 +1,8 @@
 """Whether text is a table whose values a delimiter separates, and how it is written.
 
-For each delimiter the csv module reads the text; the one under which all records have equally many values, and values
-that look like values, is it (the measure of CleverCSV, van den Burg et al. 2019, in small). That much is true of dumps,
-logs and source code, too, so a text that looks like one of them is no table unless its name says so. Under a name that
-says so a few ragged lines are suffered, for the kind to refuse them with their number. Pure.
+For each delimiter the csv module reads the text; the first under which all records have equally many values is it. That
+much is true of dumps, logs and source code, too, so a text that looks like one of them is no table unless its name says
+so. Under a name that says so a few ragged lines are suffered, for the kind to refuse them with their number. Pure.
 """
 
 from __future__ import annotations
@@ -79,8 +78,6 @@ class _Reading:
     width: int
     even_share: float
     """Of records that have that many values."""
-    value_share: float
-    """Of values that look like one."""
 
 
 def of(text: str, suffix: str, *, is_whole: bool) -> Separated | None:
@@ -91,7 +88,7 @@ def of(text: str, suffix: str, *, is_whole: bool) -> Separated | None:
     readings = [reading for one in _DELIMITERS if (reading := _best_quote(text, one, is_whole=is_whole))]
     even = [one for one in readings if one.even_share == 1]
     if even:
-        best = max(even, key=lambda one: (one.value_share, one.width > 1))
+        best = even[0]
         if is_named or _is_plausible(best):
             return _found(best, 0.95 if is_named else 0.85, "equally many values in each record")
         return None
@@ -126,7 +123,7 @@ def _best_quote(text: str, delimiter: str, *, is_whole: bool) -> _Reading | None
         return None
     best = max(readings, key=lambda one: one.even_share)
     if '"' not in text:  # a quote that is not needed yet may be tomorrow
-        best = _Reading(delimiter, '"', best.records, best.width, best.even_share, best.value_share)
+        best = _Reading(delimiter, '"', best.records, best.width, best.even_share)
         if _is_single_quoted(best) and (single := _read(text, delimiter, "'", is_whole=is_whole)):
             return single if single.even_share >= best.even_share else best
     return best
@@ -139,9 +136,7 @@ def _read(text: str, delimiter: str, quote: str, *, is_whole: bool) -> _Reading 
     (width, times), *_ = Counter(map(len, records)).most_common(1)
     if width < 2:
         return None
-    cells = [cell for record in records for cell in record]
-    looks = sum(_VALUE.fullmatch(cell) is not None for cell in cells)
-    return _Reading(delimiter, quote, records, width, times / len(records), looks / len(cells))
+    return _Reading(delimiter, quote, records, width, times / len(records))
 
 
 def _records(text: str, delimiter: str, quote: str, *, is_whole: bool) -> list[list[str]] | None:
@@ -163,15 +158,6 @@ def _records(text: str, delimiter: str, quote: str, *, is_whole: bool) -> list[l
     return records if is_whole else records[:-1]
 
 
-_VALUE = re.compile(
-    r"""[ ]*(?:
-        [-+]?[\d., ]{0,40}+%?                            # numbers, with points, commas or blanks between digits
-      | \d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T][\d:.,+Z-]+)?
-      | [\d:.]+
-      | [^\t|^;]{0,200}                                  # text without what might have been the delimiter
-    )[ ]*""",
-    re.VERBOSE | re.DOTALL,
-)
 _NUMBER = re.compile(r"(?=[^0-9]{0,3}[0-9])[-+\d.,:/ TZ%]{1,40}")
 """Or a date or time."""
 _SQL = re.compile(

@@ -146,7 +146,11 @@ NO_TABLES: dict[str, tuple[str, str]] = {
     "prose of one comma a line": ("note.txt", "First, we looked at it.\nThen, we left it.\nLast, we went home.\n"),
     "Chinese prose": ("说明.txt", "患者三天前出现咳嗽,无发热。\n今日来院就诊,要求检查。\n既往体健,无过敏史。\n" * 2),
     "a dump": ("x.txt", "INSERT INTO t VALUES (1,'a');\nINSERT INTO t VALUES (2,'b');\n" * 3),
-    "a dump by its name": ("x.sql", "a,b\n1,2\n"),
+    "a dump without semicolons": ("x.txt", "INSERT INTO t VALUES (1,'a','b')\nINSERT INTO t VALUES (2,'b','c')\n" * 3),
+    "verse": ("x", "First, we looked at it\nThen, we left it\nLast, we went home\nAnd, we slept well\n"),
+    "paragraphs": ("x", ("so it went on and on " * 12 + "\t") * 2 + "\n" + ("and on " * 40 + "\t") * 2 + "\n"),
+    "two lines that have a comma each": ("x", "a,b\nc,d\n"),
+    "a dump by its name": ("x.sql", "a,b,c\n" + "1,2,3\n" * 6),
     "source code": ("x.txt", "int a = 1;\nint b = 2;\nint c = 3;\nint d = 4;\nint e = 5;\n"),
     "a log of Python": (
         "agent.out", "".join(f"2024-01-01 10:00:0{i},123 something happened to it\n" for i in range(9)),
@@ -219,6 +223,42 @@ def test_other_formats_are_known_by_their_content(case: str) -> None:
 
 def test_nothing_to_go_by_has_no_confidence() -> None:
     assert chosen("x.csv", b"") == Choice("file", 0.0, "it is empty")
+
+
+FIELD = b"NAME".ljust(11, b"\0") + b"C" + b"\0" * 4 + b"\x0a" + b"\0" * 15
+DBF = struct.pack("<BBBBLHH20x", 3, 124, 1, 31, 1, 65, 11) + FIELD + b"\r" + b" abcdefghij"
+
+
+@pytest.mark.parametrize("place", [0, 2, 3, 10, 43, 48])
+def test_a_dbf_header_is_one_by_version_date_width_and_types(place: int) -> None:
+    assert chosen("x", DBF).kind == "dbf"
+    assert chosen("x", DBF[:place] + b"\x7f" + DBF[place + 1 :]).kind == "file"
+
+
+@pytest.mark.parametrize(
+    ("first", "length", "second", "kind"),
+    [
+        ((8, 5), 10, (8, 0x12), "dicom"),
+        ((8, 5), 10, (8, 5), "file"),
+        ((8, 5), 10, (8, 4), "file"),
+        ((8, 5), 10, (9, 0), "file"),
+        ((8, 5), 10, (0x42, 0), "file"),
+        ((6, 5), 10, (8, 0), "file"),
+        ((8, 0), 4, (8, 5), "dicom"),
+        ((8, 0), 6, (8, 5), "file"),
+        ((8, 5), 0, (8, 6), "file"),
+    ],
+)
+def test_a_data_set_without_a_preamble_is_one_by_its_first_elements(
+    first: tuple[int, int], length: int, second: tuple[int, int], kind: str
+) -> None:
+    data = (
+        struct.pack("<HHL", *first, length)
+        + b"\x01" * length
+        + struct.pack("<HHL", *second, 2)
+        + b"\x01" * 20
+    )
+    assert chosen("x", data).kind == kind
 
 
 def zipped(*names: str) -> bytes:
