@@ -1,6 +1,6 @@
 """`python -m bench [NAME …]`: run benches, print their tables as markdown, and write them into a page where asked.
 
-Without names all of them run, in about 50 minutes. A bench whose server or generator is missing is left out by
+Without names all of them run, in about 70 minutes. A bench whose server or generator is missing is left out by
 name, as is a rival that cannot be installed: nothing is invented.
 """
 

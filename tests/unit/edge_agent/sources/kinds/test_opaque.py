@@ -88,7 +88,7 @@ BMP = (
         (BMP, "image/bmp"),
         (b"BMI of the patients", "text/plain"),
         (archive(), "application/zip"),
-        (gzip.compress(b"a"), "application/gzip"),
+        (gzip.compress(b"a", mtime=0), "application/gzip"),
         (b"<?xml version='1.0'?><a/>", "application/xml"),
         (b"\xef\xbb\xbf\n<?xml version='1.0'?><a/>", "application/xml"),
         ("\ufeff<?xml version='1.0'?><a/>".encode("utf-16-le"), "application/xml"),
