@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from .sources.filebook import FileBook
-from .sources.folder import glob_matcher
+from .sources.filebook import FileBook, Known
+from .sources.folder import FileState, glob_matcher
 
 _SAID = ("encoding", "delimiter", "quote", "header")
 
@@ -40,10 +40,15 @@ def facts(path: Path) -> list[dict[str, Any]]:
                 "confidence": choice.confidence if choice else None,
                 "why": choice.why if choice else None,
                 "sha256": one.sha256.hex() if one else None,
-                "problem": refused[name][1] if name in refused else one.problem if one else None,
+                "problem": _problem(refused.get(name, {}), one),
             }
         )
     return found
+
+
+def _problem(refused: dict[str, tuple[FileState, str]], known: Known | None) -> str | None:
+    said = [problem for _, problem in refused.values()] or [known.problem if known else None]
+    return said[0]
 
 
 def read_again(path: Path, glob: str) -> int:

@@ -26,7 +26,6 @@ class Deciding:
         self._rules = [(glob_matcher(rule.glob), rule) for rule in rules]
         self._book = book
         self._clock = clock
-        self._generation = book.generation
         self._decided: dict[str, FileRule] = {}
         self._made: dict[tuple[Any, ...], FileRule] = {}
         """One rule for all files that were taken for the same."""
@@ -38,6 +37,10 @@ class Deciding:
         """A rule reads all its files as this table."""
         return any(rule.table == table for _, rule in self._rules)
 
+    def forget(self) -> None:
+        """Somebody asked for something to be decided anew."""
+        self._decided.clear()
+
     def _matching(self, name: str) -> FileRule | None:
         return next((rule for matches, rule in self._rules if matches(name)), None)
 
@@ -46,9 +49,6 @@ class Deciding:
         rule = self._matching(file.name)
         if rule is None or rule.kind != AUTO:
             return rule
-        if self._generation != self._book.generation:
-            self._generation = self._book.generation
-            self._decided.clear()
         if file.name not in self._decided:
             chosen = self._book.chosen(file.name) or self._choose(file)
             if chosen is None:

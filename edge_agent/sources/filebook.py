@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,8 @@ CREATE TABLE choices (
     chosen_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE refusals (
-    name TEXT PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, changed INTEGER NOT NULL,
-    inode TEXT NOT NULL, problem TEXT NOT NULL
+    name TEXT NOT NULL, part TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+    changed INTEGER NOT NULL, inode TEXT NOT NULL, problem TEXT NOT NULL, PRIMARY KEY (name, part)
 ) WITHOUT ROWID;
 CREATE TABLE parts (name TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tables (name TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID;
@@ -50,6 +50,10 @@ SELECT name, size, modified, changed, inode, reader, sha256, rows, problem, read
 _ALL_KNOWN = """
 SELECT name, size, modified, changed, inode, reader, sha256, NULL, problem, read_at FROM files ORDER BY name
 """
+
+
+Refusals = dict[str, dict[str, tuple[FileState, str]]]
+"""By file and part: what was no table, as which state and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,17 @@ class FileBook:
         """What was read of it counts no more."""
         self._all("DELETE FROM files WHERE name = ?", name)
 
+    def prune(self, names: Collection[str], decided_before: float) -> None:
+        """Forget what was read of files that are not among these, and what was decided of them before then (seconds
+        since 1970)."""
+        with self._transaction():
+            for (name,) in self._all("SELECT name FROM files"):
+                if name not in names:
+                    self.forget(name)
+            old = self._all("SELECT name FROM choices WHERE chosen_at < ?", decided_before)
+            for name in {name for (name,) in old} - set(names):
+                self._decide_anew(name)
+
     # what was decided
 
     def chosen(self, name: str) -> Chosen | None:
@@ -182,13 +197,21 @@ class FileBook:
 
     # what was refused as a table
 
-    def refusals(self) -> dict[str, tuple[FileState, str]]:
-        """By name: as which state, and why."""
-        found = self._all("SELECT name, size, modified, changed, inode, problem FROM refusals")
-        return {name: (_state(state), problem) for name, *state, problem in found}
+    def refusals(self) -> Refusals:
+        found = self._all("SELECT name, part, size, modified, changed, inode, problem FROM refusals")
+        refusals: Refusals = {}
+        for name, part, *state, problem in found:
+            refusals.setdefault(name, {})[part] = _state(state), problem
+        return refusals
 
-    def refuse(self, name: str, state: FileState, problem: str) -> None:
-        self._all("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?, ?)", name, *_plain(state), problem)
+    def refuse(self, name: str, part: str, state: FileState, problem: str) -> None:
+        """`part`: which table of the file; "": the file as a whole."""
+        row = (name, part, *_plain(state), problem)
+        self._all("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+
+    def accept(self, name: str, part: str) -> None:
+        """It is a table after all."""
+        self._all("DELETE FROM refusals WHERE name = ? AND part = ?", name, part)
 
     # the tables of one file
 
@@ -219,16 +242,26 @@ class FileBook:
 
     def again(self, names: Iterable[str]) -> None:
         """Decide on these anew and read them again; also from another process."""
-        self._all("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for name in names:
                 self.forget(name)
-                self._all("DELETE FROM choices WHERE name = ?", name)
-                self._all("DELETE FROM refusals WHERE name = ?", name)
+                self._decide_anew(name)
             self._all("UPDATE generation SET number = number + 1")
+
+    def _decide_anew(self, name: str) -> None:
+        self._all("DELETE FROM choices WHERE name = ?", name)
+        self._all("DELETE FROM refusals WHERE name = ?", name)
+        self._all("DELETE FROM parts WHERE name = ?", name)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._all("BEGIN IMMEDIATE")
+        try:
+            yield
             self._all("COMMIT")
         except BaseException:
-            self._all("ROLLBACK")
+            with suppress(Transient):
+                self._all("ROLLBACK")
             raise
 
 

@@ -34,7 +34,9 @@ from protocol.schema import TableSchema
 DEFAULT_RULES = (FileRule(glob="**/*.csv"),)
 FILES = "files"
 """The table of whatever lands as bytes alone."""
-_NO_TABLE = frozenset({"GC-2008", "GC-2011"})
+PRUNE_SECONDS = 3_600.0
+CHOICE_SECONDS = 30 * 86_400.0
+"""What was decided of a file that is gone holds so long: an export may be away over night."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class FilesSource:
         self._folder = Folder(slug, folder, self._deciding.is_wanted, stable_seconds, identity, clock, limit)
         self._reading = Reading(slug)
         self._generation, self._refused = self._book.generation, self._book.refusals()
+        self._pruned_at = clock()
         self._shared: dict[str, RecordTable] = {}
         for name, kind in self._book.tables().items():
             self._share(name, kind)
@@ -113,8 +116,10 @@ class FilesSource:
 
     def _look(self) -> _Listing:
         """Faults as `Folder.scan`; Permanent GC-1003 where two things would be one table."""
-        listing = _Listing()
+        listing, names = _Listing(), set[str]()
+        self._heed()
         for file in self._folder.scan():
+            names.add(file.name)
             rule = self._deciding.rule(file)
             if rule is None:  # of kind `auto`, and cannot be looked at yet
                 continue
@@ -130,8 +135,23 @@ class FilesSource:
         clash = listing.tables.keys() & listing.shared.keys()
         if clash:
             raise self._clash("it is also the name of a file")
+        self._prune(names)
         self._listing = listing
         return listing
+
+    def _heed(self) -> None:
+        """What another process asked to be decided anew."""
+        generation = self._book.generation
+        if self._generation != generation:
+            self._generation, self._refused = generation, self._book.refusals()
+            self._deciding.forget()
+
+    def _prune(self, names: set[str]) -> None:
+        """The book of an inbox would grow for ever."""
+        now = self._clock()
+        if now - self._pruned_at >= PRUNE_SECONDS and not self.alarms:
+            self._pruned_at = now
+            self._book.prune(names, now - CHOICE_SECONDS)
 
     def _add_member(self, listing: _Listing, name: str, member: Member) -> None:
         kind = registry.FILE if registry.is_tabular(member.rule.kind) else member.rule.kind
@@ -152,9 +172,7 @@ class FilesSource:
         kind = registry.tabular(rule.kind)
         parts: Sequence[str] = ("",)
         if registry.is_parted(rule.kind):
-            parts = (
-                self._parts(file, rule, kind) if self._refusal(file) is None else self._book.parts(file.name)
-            )
+            parts = self._parts(file, rule, kind)
         for part in parts:
             name = (rule.table or file.name) + (f"#{part}" if part else "")
             known = listing.tables.get(name)
@@ -167,8 +185,9 @@ class FilesSource:
         try:
             parts = list(self._reading.shape(file, rule, kind))
         except Rejected as fault:
-            self._note_refusal(file, fault)
+            self._note_refusal(file, "", fault)
             return self._book.parts(file.name)
+        self._accept(file, "")
         self._book.note_parts(file.name, parts)
         return parts
 
@@ -176,18 +195,22 @@ class FilesSource:
         key = f"sources.{self._slug}.rules"
         return Permanent("GC-1003", key=key, path="the configuration", problem=problem)
 
-    def _note_refusal(self, file: FoundFile, fault: Rejected) -> None:
+    def _note_refusal(self, file: FoundFile, part: str, fault: Rejected) -> None:
         """It is no table: its bytes land, with the reason."""
-        if fault.code in _NO_TABLE:
-            self._refused[file.name] = file.state, _reason(fault)
-            self._book.refuse(file.name, *self._refused[file.name])
+        refusal = file.state, _reason(fault)
+        known = self._refused.setdefault(file.name, {})
+        if fault.code in filetables.NO_TABLE and known.get(part) != refusal:
+            known[part] = refusal
+            self._book.refuse(file.name, part, *refusal)
+
+    def _accept(self, file: FoundFile, part: str) -> None:
+        if self._refused.get(file.name, {}).pop(part, None) is not None:
+            self._book.accept(file.name, part)
 
     def _refusal(self, file: FoundFile) -> str | None:
-        """Why it was no table when it was last read, if it is as it was then."""
-        if self._generation != self._book.generation:
-            self._generation, self._refused = self._book.generation, self._book.refusals()
-        state, problem = self._refused.get(file.name, (None, None))
-        return problem if state == file.state else None
+        """Why it, or a part of it, was no table when it was last read, if it is as it was then."""
+        refused = self._refused.get(file.name, {}).values()
+        return next((problem for state, problem in refused if state == file.state), None)
 
     def inventory(self) -> list[TableInfo]:
         listing = self._look()
@@ -217,7 +240,7 @@ class FilesSource:
     def _note_refusals(self, table: TabularTable, fault: Rejected) -> None:
         for file in table.files:
             if file.name == fault.facts.get("file"):
-                self._note_refusal(file, fault)
+                self._note_refusal(file, table.part, fault)
 
     def _table(self, table: TableName) -> TabularTable:
         found = None
@@ -231,6 +254,7 @@ class FilesSource:
 
     def _single(self, name: str) -> TabularTable | None:
         """The table that is one known file, or a part of one: found without a look at all others."""
+        self._heed()
         ends = [len(name), *(i for i, letter in enumerate(name) if letter == "#")]
         found = (self._of_file(name, name[:end], name[end + 1 :]) for end in ends)
         return next((table for table in found if table is not None), None)
@@ -288,6 +312,8 @@ class FilesSource:
             raise
         if filetables.fingerprint(self._table(schema.table)) != filetables.fingerprint(table):
             raise Rejected("GC-2014", file=str(schema.table))
+        for file in table.files:
+            self._accept(file, table.part)
 
     # tables that files share
 

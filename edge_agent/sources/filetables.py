@@ -23,6 +23,9 @@ from protocol.errors import Fault, Rejected, Transient
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
 
+NO_TABLE = frozenset({"GC-2008", "GC-2011"})
+"""Faults that a file has until it is touched, or read by another rule."""
+
 Shape = dict[str, tuple[Column, ...] | Rejected]
 """The tables of a file by what tells them apart: their columns, or why one of them is no table."""
 
@@ -43,19 +46,29 @@ class Reading:
 
     def __init__(self, slug: str) -> None:
         self._slug = slug
-        self._shapes: dict[str, tuple[FileState, FileRule, Shape]] = {}
+        self._shapes: dict[str, tuple[FileState, FileRule, Shape | Rejected]] = {}
 
     def forget(self) -> None:
         self._shapes.clear()
 
     def shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape:
-        """Faults as `open`."""
+        """Faults as `open`. A file is opened for it once, unless it was touched."""
         state, by, shape = self._shapes.get(file.name, (None, None, {}))
         if state != file.state or by is not rule:
-            with self.open(file, rule, kind) as tables:
-                shape = {one.part: _columns(one) for one in tables}
+            shape = self._shape(file, rule, kind)
             self._shapes[file.name] = (file.state, rule, shape)
+        if isinstance(shape, Rejected):
+            raise _again(shape)
         return shape
+
+    def _shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape | Rejected:
+        try:
+            with self.open(file, rule, kind) as tables:
+                return {one.part: _columns(one) for one in tables}
+        except Rejected as fault:
+            if fault.code not in NO_TABLE:
+                raise
+            return fault
 
     def columns(self, table: TabularTable) -> tuple[Column, ...]:
         """Which all files of the table share."""
@@ -65,7 +78,7 @@ class Reading:
             if columns is None:
                 raise Rejected("GC-2008", file=file.name, problem="this part of it is gone", line=1)
             if isinstance(columns, Rejected):
-                raise Rejected(columns.code, **columns.facts)
+                raise _again(columns)
             first = columns if first is None else first
             if columns != first:
                 raise other_columns(file)
@@ -120,6 +133,10 @@ class Reading:
         if isinstance(error, PermissionError):
             return Rejected("GC-2003", table=file.name, reason="no permission")
         return Transient("GC-2001", source=self._slug, reason="read error")
+
+
+def _again(fault: Rejected) -> Rejected:
+    return Rejected(fault.code, **fault.facts)
 
 
 def _columns(table: FileTable) -> tuple[Column, ...] | Rejected:

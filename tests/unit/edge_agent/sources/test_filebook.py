@@ -59,13 +59,13 @@ def test_another_process_finds_it_and_may_ask_for_it_again(tmp_path: Path) -> No
     first.choose(chosen)
     first.put(known("a.csv"))
     first.put(known("b"))
-    first.refuse("a.csv", STATE, "a ragged line")
+    first.refuse("a.csv", "", STATE, "a ragged line")
     first.note_table("files", "file")
     first.note_parts("b.xlsx", ["Sheet1", "#2"])
     second = FileBook(path)
     assert second.chosen("a.csv") == chosen
     assert second.all_chosen() == [chosen]
-    assert second.refusals() == {"a.csv": (STATE, "a ragged line")}
+    assert second.refusals() == {"a.csv": {"": (STATE, "a ragged line")}}
     assert second.tables() == {"files": "file"}
     assert (second.parts("b.xlsx"), second.parts("a.csv")) == (("Sheet1", "#2"), ())
     assert [one.name for one in second.all_known()] == ["a.csv", "b"]
@@ -77,6 +77,21 @@ def test_another_process_finds_it_and_may_ask_for_it_again(tmp_path: Path) -> No
     second.close()
     first.close()
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_gone_is_forgotten_and_what_was_decided_of_it_later() -> None:
+    book = FileBook(None)
+    for name, chosen_at in (("a", 1.0), ("b", 1.0), ("c", 9.0)):
+        book.put(known(name))
+        book.choose(Chosen(name, "csv", {}, 1.0, "", chosen_at))
+        book.refuse(name, "", STATE, "no")
+    book.prune({"a"}, 5.0)
+    assert [one.name for one in book.all_known()] == ["a"]
+    assert [one.name for one in book.all_chosen()] == ["a", "c"]
+    assert set(book.refusals()) == {"a", "c"}
+    book.refuse("a", "Sheet1", STATE, "no")
+    book.accept("a", "")
+    assert book.refusals()["a"] == {"Sheet1": (STATE, "no")}
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, b""], ids=["another file", "empty"])

@@ -123,6 +123,27 @@ def test_a_workbook_that_goes_bad_keeps_its_tables(make: Make, share: Path) -> N
     assert [r["path"] for r in rows(source, "files")] == ["b.xlsx"]
 
 
+def test_another_rule_makes_a_table_of_what_was_none(make: Make, share: Path) -> None:
+    """The file is as it was: nothing but the configuration has changed."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "s"
+    for row in (["a title"], ["id", "名"], [1, "张"]):
+        sheet.append(row)
+    book.save(share / "b.xlsx")
+    (share / "c.csv").write_text("id;v\n1;x,y\n")
+    before = make(FileRule(glob="*.xlsx", kind="excel"), FileRule(glob="*.csv"))
+    for table in ("b.xlsx#s", "c.csv"):
+        with pytest.raises(Rejected):
+            rows(before, table)
+    assert [r["path"] for r in rows_after_a_look(before, "files")] == ["b.xlsx", "c.csv"]
+    after = make(FileRule(glob="*.xlsx", kind="excel", header_row=2), FileRule(glob="*.csv", delimiter=";"))
+    assert rows(after, "b.xlsx#s") == [{"id": 1, "名": "张"}]
+    assert rows(after, "c.csv") == [{"id": "1", "v": "x,y"}]
+    assert rows_after_a_look(after, "files") == []
+
+
 def test_bytes_of_tables_are_kept_where_their_rule_says_so(make: Make, share: Path) -> None:
     (share / "a.csv").write_text("id\n1\n")
     (share / "b.csv").write_text("id\n2\n")
