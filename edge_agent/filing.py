@@ -21,7 +21,7 @@ def facts(path: Path) -> list[dict[str, Any]]:
     """One entry a file, by name; none where there is no book yet."""
     if not path.exists():
         return []
-    book = FileBook(path)
+    book = FileBook(path, is_owner=False)
     try:
         known = {one.name: one for one in book.all_known()}
         chosen = {one.name: one for one in book.all_chosen()}
@@ -47,15 +47,14 @@ def facts(path: Path) -> list[dict[str, Any]]:
 
 
 def _problem(refused: dict[str, tuple[FileState, str]], known: Known | None) -> str | None:
-    said = [problem for _, problem in refused.values()] or [known.problem if known else None]
-    return said[0]
+    return next((problem for _, problem in refused.values()), known.problem if known else None)
 
 
 def read_again(path: Path, glob: str) -> int:
     """How many files are decided on anew and read again at the next scan."""
     names = [one["file"] for one in facts(path) if glob_matcher(glob)(one["file"])]
     if names:
-        book = FileBook(path)
+        book = FileBook(path, is_owner=False)
         try:
             book.again(names)
         finally:

@@ -36,44 +36,46 @@ class Unfinished:
     def __init__(self, objects: Objects, now: Callable[[], float]) -> None:
         self._objects = objects
         self._now = now
-        self._values: dict[tuple[Stream, str], _Begun] = {}
+        self._values: dict[tuple[Stream, str, int], _Begun] = {}
+        """By stream, SHA-256 and epoch: a newer one begins the same value anew."""
 
     def take(self, header: Header, piece: PieceHeader, data: bytes, offset: int) -> None:
         """Raises as `Objects.add` does."""
-        key = (header.stream, piece.sha256)
+        key = (header.stream, piece.sha256, header.epoch)
         if self._objects.add(header.stream.site, piece, data):
-            self._values.pop(key, None)
+            for of in [of for of in self._values if of[:2] == key[:2]]:
+                del self._values[of]
         else:
             begun = self._values.setdefault(key, _Begun(header.epoch, offset, offset, self._now()))
             begun.last = max(begun.last, offset)
 
     def end_before(self, header: Header) -> None:
         """What an earlier epoch did not finish it never will."""
-        for (stream, sha256), begun in list(self._values.items()):
-            if stream == header.stream and begun.epoch < header.epoch:
+        for key, begun in list(self._values.items()):
+            if key[0] == header.stream and begun.epoch < header.epoch:
                 begun.ended = True
                 if begun.offset == NOWHERE:
-                    del self._values[stream, sha256]
+                    del self._values[key]
 
     def settle(self) -> None:
         """Let go of what has waited for an hour, once it is durable without the journal. Raises Transient GC-6005."""
         now = self._now()
-        for (stream, sha256), begun in list(self._values.items()):
+        for (stream, sha256, epoch), begun in list(self._values.items()):
             if begun.offset != NOWHERE and now - begun.since >= SECONDS_MAX:
                 self._objects.make_durable(stream.site, sha256)
-                del self._values[stream, sha256]
+                del self._values[stream, sha256, epoch]
 
     def hold(self, marks: dict[Stream, int]) -> None:
         """Lower `marks`, journal offsets below which nothing is read again, to what these must be read again from;
         and forget those that were ended and lie below."""
-        held = [(of, begun) for (of, _), begun in self._values.items() if begun.offset != NOWHERE]
+        held = [(of, begun) for (of, _, _), begun in self._values.items() if begun.offset != NOWHERE]
         for stream, begun in sorted(held, key=lambda one: -one[1].offset):
             if not begun.ended or marks[stream] <= begun.last:
                 marks[stream] = min(marks[stream], begun.offset)
-        for (stream, sha256), begun in list(self._values.items()):
-            if begun.ended and begun.last < marks[stream]:
-                del self._values[stream, sha256]
+        for key, begun in list(self._values.items()):
+            if begun.ended and begun.last < marks[key[0]]:
+                del self._values[key]
 
     def any_from_shelf(self, stream: Stream) -> bool:
         """Whether one came out of the quarantine so far, and waits for more of it."""
-        return any(of == stream and begun.offset == NOWHERE for (of, _), begun in self._values.items())
+        return any(of == stream and begun.offset == NOWHERE for (of, _, _), begun in self._values.items())

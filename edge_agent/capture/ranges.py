@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol import canonical
-from protocol.errors import Fault
+from protocol.errors import Fault, Rejected
 
 from ..batching import GroupBuilder
 from ..sources.source import Page, PageLimits, Rows
@@ -49,6 +49,7 @@ class RangeScan:
         self._rows = max(1, one.writer.spool.rows_indexed(one.writer.stream, one.schema.table))
         self._begun_at = one.writer.state().head_seq
         self._ahead = Ahead(one)
+        self._lacking = 0.0
         self._page: Page | None = None
         """What was read of the shard, while that to which its rows refer is sent ahead."""
         self._left: bytes | None = None
@@ -72,6 +73,7 @@ class RangeScan:
         self._page = page if self._ahead.step(rows, ops) else None
         if self._page is not None:
             return False
+        self._note_lacking(page.lacking + len(held_back))
         ends = until == shard.hi
         deletes: list[bytes] = []
         folded = [key for key in overlaid if ends or key in new]
@@ -97,6 +99,12 @@ class RangeScan:
         if until == b"":
             self._left = b""
         return done or (self._left is not None and not self._rest(self._left))
+
+    def _note_lacking(self, rows: float) -> None:
+        """What a snapshot lacks its end would sweep; a few rows come back with the next diff."""
+        self._lacking += rows
+        if self._pass.snapshot and self._lacking > self._pass.settings.deletion_rows_min:
+            raise Rejected("GC-2014", file=str(self._pass.schema.table))
 
     def _shard(self) -> Shard:
         spool, table = self._pass.writer.spool, self._pass.schema.table

@@ -6,15 +6,19 @@ become another one because a night's export began with other characters.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge_agent.sources.choosing import choose
+from edge_agent.sources.choosing import Choice, choose
 from edge_agent.sources.filebook import Chosen, FileBook
 from edge_agent.sources.filerule import AUTO, FileRule
 from edge_agent.sources.folder import FoundFile, glob_matcher
+from edge_agent.sources.kinds import registry
 from edge_agent.sources.opening import open_shared
 from protocol.limits import KIB
+
+log = logging.getLogger("edge.files")
 
 HEAD_BYTES = 64 * KIB
 
@@ -72,7 +76,11 @@ class Deciding:
                 head = stream.read(HEAD_BYTES)
         except OSError:
             return None
-        choice = choose(file.name, head, file.state.size)
+        try:
+            choice = choose(file.name, head, file.state.size)
+        except Exception as error:  # no file may stop the others
+            log.warning("a file could not be looked at (%s)", type(error).__name__)
+            choice = Choice(registry.FILE, 0.0, "it cannot be told")
         said = {
             "encoding": choice.encoding,
             "delimiter": choice.delimiter,

@@ -21,7 +21,7 @@ from edge_agent.sources.folder import FileState
 from protocol.errors import Transient
 from protocol.limits import MIB
 
-ROWS_BYTES_MAX = MIB
+ROWS_BYTES_MAX = 4 * MIB
 """Rows of a file that come to more are not kept but read again."""
 
 _VERSION = 1
@@ -83,15 +83,17 @@ class Chosen:
 
 
 class FileBook:
-    """`path` None: in memory, for this process alone. Transient GC-3002 where its disk fails."""
+    """`path` None: in memory, for this process alone. Transient GC-3002 where its disk fails. One who is not its owner
+    leaves a damaged one where it is."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, is_owner: bool = True) -> None:
         self._path = path
+        self._is_owner = is_owner
         with self._faults():
             try:
                 self._db = self._opened()
             except sqlite3.DatabaseError as error:
-                if path is None or isinstance(error, sqlite3.OperationalError):
+                if path is None or not self._may_begin_anew(error):
                     raise
                 self._move_aside(path)
                 self._db = self._opened()
@@ -124,7 +126,7 @@ class FileBook:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.Error) as error:
             raise Transient("GC-3002", path=str(self._path), reason=type(error).__name__) from error
 
     def close(self) -> None:
@@ -136,12 +138,15 @@ class FileBook:
             try:
                 return self._db.execute(sql, values).fetchall()
             except sqlite3.DatabaseError as error:
-                if self._path is None or isinstance(error, sqlite3.OperationalError):
+                if self._path is None or not self._may_begin_anew(error):
                     raise
                 self._db.close()
                 self._move_aside(self._path)
                 self._db = self._opened()
                 raise Transient("GC-3002", path=str(self._path), reason="damaged") from error
+
+    def _may_begin_anew(self, error: sqlite3.DatabaseError) -> bool:
+        return self._is_owner and not isinstance(error, sqlite3.OperationalError)
 
     def _one(self, sql: str, *values: Any) -> Any:
         return next(iter(self._all(sql, *values)), None)
@@ -150,7 +155,11 @@ class FileBook:
 
     def known(self, name: str) -> Known | None:
         found = self._one(_KNOWN, name)
-        return None if found is None else _known(found)
+        try:
+            return None if found is None else _known(found)
+        except (zlib.error, ValueError, TypeError):  # SQLite checks no page
+            self.forget(name)
+            return None
 
     def all_known(self) -> list[Known]:
         """Without their rows, by name."""

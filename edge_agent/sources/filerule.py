@@ -79,6 +79,8 @@ class FileRule(BaseModel):
     def _fits_its_kind(self) -> FileRule:
         if (self.kind == "fixed") != bool(self.widths):
             raise ValueError('`widths` and kind = "fixed" belong together')
+        if self.kind == AUTO and self.table is not None:
+            raise ValueError('`table` needs a `kind` other than "auto": files of one table are of one kind')
         if self.names and len(self.names) != len(self.widths):
             raise ValueError("`names` and `widths` are equally many")
         return self

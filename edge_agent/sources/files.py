@@ -34,6 +34,7 @@ from protocol.schema import TableSchema
 DEFAULT_RULES = (FileRule(glob="**/*.csv"),)
 FILES = "files"
 """The table of whatever lands as bytes alone."""
+ALARMS_MAX = 20
 PRUNE_SECONDS = 3_600.0
 CHOICE_SECONDS = 30 * 86_400.0
 """What was decided of a file that is gone holds so long: an export may be away over night."""
@@ -43,6 +44,7 @@ CHOICE_SECONDS = 30 * 86_400.0
 class _Listing:
     """What a look at the folder found: tables of files by name, and the members of shared ones."""
 
+    undecided: set[str] = field(default_factory=set)
     tables: dict[str, TabularTable] = field(default_factory=dict)
     shared: dict[str, list[Member]] = field(default_factory=dict)
 
@@ -93,8 +95,12 @@ class FilesSource:
 
     @property
     def alarms(self) -> list[Rejected]:
-        """Of parts of the folder, whose files stay as they were. From any thread."""
-        return self._folder.alarms
+        """Of parts of the folder, whose files stay as they were, and of files that cannot be read. From any thread."""
+        kept = [
+            (name, why) for table in list(self._shared.values()) for name, why in list(table.left_out.items())
+        ]
+        unreadable = [Rejected("GC-2003", table=name, reason=why) for name, why in kept if why is not None]
+        return [*self._folder.alarms, *unreadable[:ALARMS_MAX]]
 
     def hidden(self, table: TableName) -> Rejected | None:
         """Of a table of several files any may lie where this process never looked."""
@@ -122,6 +128,7 @@ class FilesSource:
             names.add(file.name)
             rule = self._deciding.rule(file)
             if rule is None:  # of kind `auto`, and cannot be looked at yet
+                listing.undecided.add(file.name)
                 continue
             if registry.is_tabular(rule.kind):
                 self._add_tables(listing, file, rule)
@@ -132,12 +139,18 @@ class FilesSource:
                 self._add_member(listing, rule.table or registry.table_name(rule.kind), Member(file, rule))
         for name in self._shared:
             listing.shared.setdefault(name, [])
-        clash = listing.tables.keys() & listing.shared.keys()
-        if clash:
-            raise self._clash("it is also the name of a file")
+        for name in listing.tables.keys() & listing.shared.keys():
+            self._give_way(listing, name)
         self._prune(names)
         self._listing = listing
         return listing
+
+    def _give_way(self, listing: _Listing, name: str) -> None:
+        """To the shared table of that name."""
+        table = listing.tables.pop(name)
+        problem = "a table that files share has its name: rename it, or give its rule a `table`"
+        for file in table.files:
+            self._note_refusal(file, table.part, Rejected("GC-2008", file=file.name, problem=problem, line=1))
 
     def _heed(self) -> None:
         """What another process asked to be decided anew."""
@@ -149,16 +162,19 @@ class FilesSource:
     def _prune(self, names: set[str]) -> None:
         """The book of an inbox would grow for ever."""
         now = self._clock()
-        if now - self._pruned_at >= PRUNE_SECONDS and not self.alarms:
+        if now - self._pruned_at >= PRUNE_SECONDS and not self._folder.alarms:
             self._pruned_at = now
             self._book.prune(names, now - CHOICE_SECONDS)
 
     def _add_member(self, listing: _Listing, name: str, member: Member) -> None:
         kind = registry.FILE if registry.is_tabular(member.rule.kind) else member.rule.kind
+        if name in self._shared and self._shared[name].name != kind:
+            if listing.shared.get(name):
+                raise self._clash("files of two kinds cannot share a table")
+            del self._shared[name]  # the configuration is another one than it was
         if name not in self._shared:
             self._book.note_table(name, kind)
-        if self._share(name, kind).name != kind:
-            raise self._clash("files of two kinds cannot share a table")
+        self._share(name, kind)
         listing.shared.setdefault(name, []).append(member)
 
     def _share(self, name: str, kind: str) -> RecordTable:
@@ -187,7 +203,10 @@ class FilesSource:
         except Rejected as fault:
             self._note_refusal(file, "", fault)
             return self._book.parts(file.name)
-        self._accept(file, "")
+        except Transient:
+            return self._book.parts(file.name)
+        for part in {"", *self._refused.get(file.name, {})} - set(parts):
+            self._accept(file, part)
         self._book.note_parts(file.name, parts)
         return parts
 
@@ -208,9 +227,8 @@ class FilesSource:
             self._book.accept(file.name, part)
 
     def _refusal(self, file: FoundFile) -> str | None:
-        """Why it, or a part of it, was no table when it was last read, if it is as it was then."""
-        refused = self._refused.get(file.name, {}).values()
-        return next((problem for state, problem in refused if state == file.state), None)
+        """Why it, or a part of it, was no table when it was last read."""
+        return next((problem for _, problem in self._refused.get(file.name, {}).values()), None)
 
     def inventory(self) -> list[TableInfo]:
         listing = self._look()
@@ -296,6 +314,8 @@ class FilesSource:
         if self._shared_table(table) is None:
             return f"{turn} {filetables.fingerprint(self._table(table))}"
         members = self._look().shared[table.name]
+        if self._shared[table.name].left_out:
+            return None  # they may come as they were
         states = [(m.file.name, m.file.state, m.file.resting, m.problem, id(m.rule)) for m in members]
         return f"{turn} {hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()}"
 
@@ -336,6 +356,7 @@ class FilesSource:
         table = self._unchanged(schema)
         listing = self._listing or self._look()
         members = {member.file.name for member in listing.shared.get(schema.table.name, [])}
+        members |= listing.undecided
         return table.present(keys, lambda name: self._folder.look(name) if name in members else None)
 
     def changed(self, schema: TableSchema, column: str, after: bytes, limits: PageLimits) -> Page:
@@ -362,6 +383,8 @@ class FilesSource:
     def forget_object(self, sha256: bytes) -> None:
         for name, _ in self._book.named(sha256):
             self._book.forget(name)
+            for table in self._shared.values():
+                table.left_out.setdefault(name, None)
 
 
 def _reason(fault: Rejected) -> str:

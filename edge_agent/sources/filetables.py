@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +25,8 @@ from protocol.schema import Column, TableSchema
 
 NO_TABLE = frozenset({"GC-2008", "GC-2011"})
 """Faults that a file has until it is touched, or read by another rule."""
+
+States = tuple[tuple[str, FileState], ...]
 
 Shape = dict[str, tuple[Column, ...] | Rejected]
 """The tables of a file by what tells them apart: their columns, or why one of them is no table."""
@@ -46,17 +48,18 @@ class Reading:
 
     def __init__(self, slug: str) -> None:
         self._slug = slug
-        self._shapes: dict[str, tuple[FileState, FileRule, Shape | Rejected]] = {}
+        self._shapes: dict[str, tuple[States, FileRule, Shape | Rejected]] = {}
 
     def forget(self) -> None:
         self._shapes.clear()
 
     def shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape:
         """Faults as `open`. A file is opened for it once, unless it was touched."""
-        state, by, shape = self._shapes.get(file.name, (None, None, {}))
-        if state != file.state or by is not rule:
+        before, by, shape = self._shapes.get(file.name, ((), None, {}))
+        states = _states(file, kind)
+        if before != states or by is not rule:
             shape = self._shape(file, rule, kind)
-            self._shapes[file.name] = (file.state, rule, shape)
+            self._shapes[file.name] = (states, rule, shape)
         if isinstance(shape, Rejected):
             raise _again(shape)
         return shape
@@ -97,6 +100,7 @@ class Reading:
             with self.open(file, table.rule, table.kind) as tables:
                 one = next((found for found in tables if found.part == table.part), None)
                 if one is None or _columns(one) != tuple(schema.columns):
+                    del self._shapes[file.name]  # it is another one although nothing else tells
                     raise other_columns(file)
                 yield from one.rows()
 
@@ -149,20 +153,29 @@ def _columns(table: FileTable) -> tuple[Column, ...] | Rejected:
 def companions(path: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """The files beside it of the same name but for the suffix, in small or capital letters."""
     beside = {suffix: (path.with_suffix(suffix), path.with_suffix(suffix.upper())) for suffix in suffixes}
-    found = {suffix: next((one for one in both if one.exists()), None) for suffix, both in beside.items()}
+    found = {suffix: next(filter(_is_there, both), None) for suffix, both in beside.items()}
     return {suffix: one for suffix, one in found.items() if one is not None}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # whoever opens the file meets it
+
+
+def _states(file: FoundFile, kind: TabularKind) -> States:
+    """Of the file, and of those beside it."""
+    found: list[tuple[str, FileState]] = [(file.name, file.state)]
+    for suffix, path in sorted(companions(file.path, kind.companions).items()):
+        with suppress(OSError):
+            found.append((suffix, FileState.of(path.stat())))
+    return tuple(found)
 
 
 def fingerprint(table: TabularTable) -> str:
     """Another one once any of its files, or of those beside them, was touched."""
-    states = []
-    for file in table.files:
-        states.append((file.name, file.state, file.resting))
-        for suffix, path in sorted(companions(file.path, table.kind.companions).items()):
-            try:
-                states.append((suffix, FileState.of(path.stat()), True))
-            except OSError:
-                continue
+    states = [(_states(file, table.kind), file.resting) for file in table.files]
     return hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()
 
 

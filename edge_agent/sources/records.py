@@ -96,6 +96,8 @@ class RecordTable:
         self._run: _Run | None = None
         self._counts: dict[str, tuple[FileState, int]] = {}
         """Records of files that are not kept in the book, once they were read to their end."""
+        self.left_out: dict[str, str | None] = {}
+        """Files whose rows of now are still to come; why, unless they are being written."""
         self.columns = (*COMMON, *kind.columns)
 
     def schema(self, table: TableName) -> TableSchema:
@@ -110,8 +112,11 @@ class RecordTable:
         """`members` sorted by name. Rows with `after` < (path, number) <= `until`, both canonical."""
         low, high = decode(after), decode(until)
         first = bisect_left(members, low[0], key=_name) if low else 0
+        if not low:
+            here = {_name(member) for member in members}
+            self.left_out = {name: why for name, why in self.left_out.items() if name in here}
         taken: list[Row] = []
-        weight, budget, full = 0, _Budget(), False
+        weight, budget, full, lacking = 0, _Budget(), False, 0.0
         for member in islice(members, first, None):
             name = _name(member)
             if full or (high and name > high[0]):
@@ -122,21 +127,38 @@ class RecordTable:
             try:
                 for row in self._rows(member, begin, budget):
                     if end is not None and row[1] > end:
+                        self._push_back(row)
                         break
                     mine.append(row)
                     weight += _weight(row)
                     full = len(taken) + len(mine) >= limits.rows or weight >= limits.bytes
                     if full:
                         break
-            except Touched:
-                mine, full = [], False  # it comes with a later scan
+            except (Touched, OSError) as fault:
+                mine, full = [], False
+                lacking += self._leave_out(name, fault)
+            else:
+                self.left_out.pop(name, None)
             taken += mine
             full = full or (bool(taken) and budget.read >= READ_BYTES)
-        if not full:
+        if not full and not until:
             self.close()
         rows = self._as_rows(taken)
         last = encode_rows([column.slice(len(taken) - 1) for column in rows.columns[:2]])[0] if taken else b""
-        return Page(rows, last, full)
+        return Page(rows, last, full, lacking)
+
+    def _leave_out(self, name: str, fault: Exception) -> float:
+        """It comes with a later scan. How many rows were known of it."""
+        why = None if isinstance(fault, Touched) else _words(fault)
+        self.left_out[name] = why
+        self.close()
+        known = self._book.known(name)
+        return 0.0 if known is None else float("inf") if known.rows is None else len(known.rows)
+
+    def _push_back(self, row: Row) -> None:
+        run = self._run
+        if run is not None and run.known.name == row[0] and run.number == row[1] + 1:
+            run.push_back(row)
 
     def present(self, keys: Sequence[bytes], look: Callable[[str], FoundFile | None]) -> set[bytes]:
         """Those whose file is there, unless it is as it was read and has no such record."""
@@ -162,15 +184,13 @@ class RecordTable:
         if known is not None and known.reader != reader:
             known = None
         is_current = known is not None and known.rows is not None and self._is_as_read(known, file)
-        if not is_current and file.resting:
-            try:
-                yield from self._read(member, reader, begin, budget)
-                return
-            except (Touched, PermissionError):
-                if known is None or known.rows is None:
-                    raise Touched from None
-        if known is not None and known.rows is not None:
+        if is_current or (known is not None and known.rows is not None and not file.resting):
+            assert known is not None
             yield from islice(self._restored(known), begin, None)
+        elif file.resting:
+            yield from self._read(member, reader, begin, budget)
+        else:
+            raise Touched
 
     def _is_as_read(self, known: Known, file: FoundFile) -> bool:
         """Over a network a state says less: now and then such a file is read although it seems to be the same."""
@@ -181,7 +201,7 @@ class RecordTable:
         """Whatever bears on the rows of a file, but for the file."""
         rule = member.rule
         said = (self.name, self._kind.version, rule.encoding, rule.dicom_charset, member.problem)
-        return repr(said)
+        return f"{said!r} {len(self.columns)}"
 
     def _read(self, member: Member, reader: str, begin: int, budget: _Budget) -> Iterator[Row]:
         """Raises Touched, also behind the last row: what came before is none of a file then."""
@@ -261,8 +281,16 @@ class _Run:
     known: Known
     records: Iterator[Record]
     number: int = 0
+    _again: Row | None = None
+
+    def push_back(self, row: Row) -> None:
+        """It was not taken yet."""
+        self.number, self._again = row[1], row
 
     def next(self) -> Row | None:
+        if (row := self._again) is not None:
+            self.number, self._again = row[1] + 1, None
+            return row
         record = next(self.records, None)
         if record is None:
             return None
@@ -285,6 +313,10 @@ def _guarded(kind: RecordKind, opened: Opened, member: Member) -> Iterator[Recor
     except Exception as error:
         log.warning("a file of kind %s could not be read (%s)", member.rule.kind, type(error).__name__)
         yield Record(nothing, f"it cannot be read ({type(error).__name__})")
+
+
+def _words(fault: Exception) -> str:
+    return "no permission" if isinstance(fault, PermissionError) else "read error"
 
 
 def _name(member: Member) -> str:

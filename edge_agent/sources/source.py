@@ -79,6 +79,8 @@ class Page:
     rows: Rows
     last: bytes
     full: bool
+    lacking: float = 0.0
+    """Rows that were known of what could not be read just now, which is there and is not among `rows`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,27 @@ def test_the_mark_never_stands_among_the_pieces_of_one_that_was_ended(ground: Gr
     assert marks(ground) == {ground.journal.end}
 
 
+def test_a_value_that_a_newer_epoch_begins_anew_holds_the_mark_itself(ground: Ground) -> None:
+    sender = begun(ground)
+    ground.start()
+    ground.write(piece(sender, 0, 10_000))
+    sender.begin(2)
+    ground.begin(sender)
+    anew = ground.write(piece(sender, 0, 10_000))
+    pass_time(ground, 10)
+    ground.write(*rows(sender, 1), piece(sender, 10_000, 20_000))
+    pass_time(ground, 10)
+    assert ground.low_water(STREAM) <= anew
+    for part in ground.files.rglob("*.part"):  # it was never synced
+        part.unlink()
+    ground.start()
+    ground.write(piece(sender, 20_000, len(CONTENT)))
+    ground.land()
+    assert ground.parked() == {}
+    assert ground.objects.read(STREAM.site, SHA) == CONTENT
+    assert marks(ground) == {ground.journal.end}
+
+
 def test_pieces_that_make_no_such_value_hold_nothing(ground: Ground) -> None:
     """All came, and they hash to something else: the stream is parked, and the journal may go."""
     sender, other = begun(ground), "0" * 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from edge_agent.capture.scan import Pass, ScanSettings
 from edge_agent.capture.writer import StreamWriter
 from edge_agent.sources.source import Page, PageLimits
 from edge_agent.spool.records import Shard
-from protocol.change import Op
+from protocol.change import MarkKind, Op
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
 from ..keys import SEAL, STREAM
+from ..reading import Mark
 from . import tables
 from .replay import TableLog
 from .stage import Stage
@@ -151,3 +153,27 @@ def test_a_limit_met_at_the_bound_of_a_shard_loses_no_deletion(stage: Stage) -> 
     )
     assert not RangeScan(one).step()
     assert ops(stage) == [Op.DELETE]
+
+
+@pytest.mark.parametrize(("lacking", "waits"), [(51.0, True), (50.0, False)])
+def test_a_snapshot_waits_for_what_cannot_be_read_just_now(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, lacking: float, waits: bool
+) -> None:
+    """Its end would sweep them; a few come back with the next diff."""
+    stage.source.put(VISIT, *(row(VISIT, k, 0) for k in range(3)))
+    stage.settle()
+    whole = stage.source.page
+
+    def page(schema: TableSchema, after: bytes, until: bytes, limits: PageLimits) -> Page:
+        return replace(whole(schema, after, until, limits), lacking=lacking)
+
+    monkeypatch.setattr(stage.source, "page", page)
+    stage.runner.want_snapshot(VISIT)
+    stage.go_round()
+    assert stage.faults() == ({VISIT: "GC-2014"} if waits else {})
+    marks = [event.header.mark for event in stage.read() if isinstance(event, Mark)]
+    assert marks[-1] is (MarkKind.SNAPSHOT_BEGIN if waits else MarkKind.SNAPSHOT_END)
+    monkeypatch.undo()
+    stage.seconds += 10_000
+    stage.settle()
+    stage.check()

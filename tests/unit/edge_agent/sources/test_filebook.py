@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,23 @@ def test_a_disk_that_cannot_be_written_is_a_fault_of_ours(tmp_path: Path) -> Non
     with pytest.raises(Transient) as caught:
         FileBook(tmp_path / "files" / "his.sqlite")
     assert caught.value.code == "GC-3002"
+
+
+def test_a_row_of_it_that_is_damaged_is_read_anew(tmp_path: Path) -> None:
+    """SQLite has no checksums of its pages."""
+    book = FileBook(tmp_path / "his.sqlite")
+    for name, rows in (("a", b"no zlib"), ("b", zlib.compress(b"no json"))):
+        book.put(known(name))
+        book._db.execute("UPDATE files SET rows = ? WHERE name = ?", (rows, name))
+        assert book.known(name) is None
+    assert book.all_known() == []
+    book.close()
+
+
+def test_whoever_is_not_its_owner_leaves_a_damaged_book_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "his.sqlite"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(Transient) as caught:
+        FileBook(path, is_owner=False)
+    assert caught.value.code == "GC-3002"
+    assert path.read_bytes() == b"no database" * 100

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import openpyxl
+import pyarrow as pa
 import pytest
 
+from edge_agent.sources import deciding, records
 from edge_agent.sources.filebook import FileBook
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.source import PageLimits, Way
+from protocol.canonical import encode_rows
 from protocol.errors import Permanent, Rejected
 from protocol.names import TableName
 
@@ -186,17 +190,70 @@ def rows_after_a_look(source: FilesSource, table: str) -> list[dict[str, Any]]:
     return rows(source, table)
 
 
-def test_two_things_cannot_be_one_table(make: Make, share: Path) -> None:
-    (share / "hl7").write_text("id\n1\n")
+def test_a_file_gives_way_to_the_shared_table_of_its_name(make: Make, share: Path) -> None:
+    (share / "hl7").write_text("id,v\n1,x\n2,y\n")
     (share / "m").write_bytes(ADT)
-    clash = make(FileRule(glob="hl7"), FileRule(glob="m", kind="hl7"))
+    source = make(FileRule(glob="hl7"), FileRule(glob="m", kind="hl7"))
+    assert tables(source) == ["hl7"]
+    assert [r["path"] for r in rows(source, "hl7")] == ["m"]
+    assert tables(source) == ["files", "hl7"]
+    ((path, problem),) = [(r["path"], r["problem"]) for r in rows(source, "files")]
+    assert path == "hl7"
+    assert problem.startswith("a table that files share has its name")
+
+
+def test_files_of_two_kinds_share_no_table_unless_the_first_are_gone(make: Make, share: Path) -> None:
+    (share / "a").write_bytes(b"%PDF-1.7")
+    (share / "m").write_bytes(ADT)
+    both = make(FileRule(glob="a", kind="file", table="t"), FileRule(glob="m", kind="hl7", table="t"))
     with pytest.raises(Permanent) as caught:
-        clash.inventory()
+        both.inventory()
     assert caught.value.code == "GC-1003"
-    kinds = make(
-        FileRule(glob="hl7", kind="file", table="t"), FileRule(glob="m", kind="hl7", table="u"), book="2"
-    )
-    assert tables(kinds) == ["t", "u"]
+    changed = make(FileRule(glob="m", kind="hl7", table="t"))
+    assert tables(changed) == ["t"]
+    assert [r["message_type"] for r in rows(changed, "t")] == ["ADT^A01"]
+
+
+def test_one_file_that_cannot_be_read_is_told_and_tried_again(make: Make, share: Path) -> None:
+    """Nothing about it changes when it can be read again: nobody may be content with the last look."""
+    (share / "m").write_bytes(ADT)
+    (share / "n").write_bytes(ADT)
+    source = make()
+    source.inventory()
+    broken = share / "m"
+
+    def unreadable(path: Path) -> BinaryIO:
+        if path == broken:
+            raise OSError(errno.EIO, "Input/output error")
+        return path.open("rb")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(records, "open_shared", unreadable)
+        assert [r["path"] for r in rows(source, "hl7")] == ["n"]
+        assert [(one.code, one.facts["table"]) for one in source.alarms] == [("GC-2003", "m")]
+        assert source.token(name("hl7")) is None
+    assert [r["path"] for r in rows(source, "hl7")] == ["m", "n"]
+    assert source.alarms == []
+    assert source.token(name("hl7")) is not None
+
+
+def test_what_nobody_could_decide_on_yet_is_not_gone(make: Make, share: Path, tmp_path: Path) -> None:
+    (share / "m").write_bytes(ADT)
+    source = make()
+    (row,) = rows_after_a_look(source, "hl7")
+    key = encode_rows([pa.array([row["path"]]), pa.array([row["number"]])])
+    other = FileBook(tmp_path / "book.sqlite")
+    other.again(["m"])
+    other.close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(deciding, "open_shared", refusing)
+        assert rows_after_a_look(source, "hl7") == []
+        assert source.present(source.describe(name("hl7")), key) == set(key)
+    assert rows_after_a_look(source, "hl7") == [row]
+
+
+def refusing(path: Path) -> BinaryIO:
+    raise PermissionError
 
 
 def test_a_sheet_that_is_no_table_stops_no_other(make: Make, share: Path) -> None:

@@ -172,12 +172,14 @@ def test_a_file_that_is_being_written_keeps_what_it_had(table: RecordTable, tmp_
     assert [row["line"] for row in values(table, writing)] == ["1"]
     stale = member(tmp_path / "b")
     (tmp_path / "b").write_bytes(b"other\n")  # between the look and the reading
-    assert [row["line"] for row in values(table, [stale])] == ["2"], (
-        "what the book has of the state that was seen"
-    )
+    assert [row["line"] for row in values(table, [stale])] == ["2"], "the book has the state that was seen"
     stale = member(tmp_path / "b")
     (tmp_path / "b").write_bytes(b"another\n")
-    assert [row["line"] for row in values(table, [stale])] == ["2"]
+    page = table.page([stale], b"", b"", ALL)
+    assert (page.rows.count, page.lacking, table.left_out) == (0, 1, {"b": None})
+    assert table.present(encode_rows([pa.array(["b"]), pa.array([0])]), {"b": stale.file}.get), "it is there"
+    assert [row["line"] for row in values(table, [member(tmp_path / "b")])] == ["another"]
+    assert table.left_out == {}
     stale = member(tmp_path / "gone", b"1\n")
     (tmp_path / "gone").unlink()
     assert values(table, [stale]) == []
@@ -239,6 +241,7 @@ def test_pages_of_any_range_hold_each_row_once_in_order(
             if not page.full:
                 break
             after = page.last
+        table.close()
         assert found == places[low : high if until else None]
 
 
