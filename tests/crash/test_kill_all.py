@@ -31,7 +31,7 @@ CHINOOK = SHARED / "sampledb-chinook" / "Chinook_Sqlite.sqlite"
 OMOP = SHARED / "eunomia-synthea27nj" / "Synthea27Nj_5.4.zip"
 SEED = int(os.environ.get("GUICANG_SEED", "20261123"))
 
-CHANGES, CHANGES_PER_STEP, STEPS_PER_WAIT = 500, 50, 5
+CHANGES, CHANGES_PER_STEP, STEPS_PER_WAIT = 500, 100, 5
 EDITED_FILES = ["PERSON.csv", "CONDITION_OCCURRENCE.csv", "PROVIDER.csv"]
 SETTLE_SECONDS = 120.0
 

@@ -31,7 +31,7 @@ from tests.ledgers import address, copy_catalogue
 from tests.servers import require_server
 
 SEED = int(os.environ.get("GUICANG_SEED", "20261123"))
-STEPS, CHANGES_PER_STEP = 10, 50
+STEPS, CHANGES_PER_STEP = 6, 80
 """In each data set."""
 VICTIMS = ("agent", "mariadb", "centre", "postgresql", "broker")
 SETTLE_SECONDS = 600.0
