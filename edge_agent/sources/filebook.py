@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_agent.sources.folder import FileState
 from protocol.errors import Transient
 from protocol.limits import MIB
+
+T = TypeVar("T")
 
 ROWS_BYTES_MAX = 4 * MIB
 """Rows of a file that come to more are not kept but read again."""
@@ -154,16 +156,11 @@ class FileBook:
     # what was read
 
     def known(self, name: str) -> Known | None:
-        found = self._one(_KNOWN, name)
-        try:
-            return None if found is None else _known(found)
-        except (zlib.error, ValueError, TypeError):  # SQLite checks no page
-            self.forget(name)
-            return None
+        return next(_whole(_known, self._all(_KNOWN, name)), None)
 
     def all_known(self) -> list[Known]:
         """Without their rows, by name."""
-        return [_known(found) for found in self._all(_ALL_KNOWN)]
+        return list(_whole(_known, self._all(_ALL_KNOWN)))
 
     def put(self, known: Known) -> None:
         k = known
@@ -193,11 +190,10 @@ class FileBook:
     # what was decided
 
     def chosen(self, name: str) -> Chosen | None:
-        found = self._one("SELECT * FROM choices WHERE name = ?", name)
-        return None if found is None else _chosen(found)
+        return next(_whole(_chosen, self._all("SELECT * FROM choices WHERE name = ?", name)), None)
 
     def all_chosen(self) -> list[Chosen]:
-        return [_chosen(found) for found in self._all("SELECT * FROM choices ORDER BY name")]
+        return list(_whole(_chosen, self._all("SELECT * FROM choices ORDER BY name")))
 
     def choose(self, chosen: Chosen) -> None:
         c = chosen
@@ -209,8 +205,8 @@ class FileBook:
     def refusals(self) -> Refusals:
         found = self._all("SELECT name, part, size, modified, changed, inode, problem FROM refusals")
         refusals: Refusals = {}
-        for name, part, *state, problem in found:
-            refusals.setdefault(name, {})[part] = _state(state), problem
+        for name, part, refusal in _whole(_refused, found):
+            refusals.setdefault(name, {})[part] = refusal
         return refusals
 
     def refuse(self, name: str, part: str, state: FileState, problem: str) -> None:
@@ -226,8 +222,8 @@ class FileBook:
 
     def parts(self, name: str) -> tuple[str, ...]:
         """What told the tables of a file apart when it was last read: while it cannot be, they are not gone."""
-        found = self._one("SELECT parts FROM parts WHERE name = ?", name)
-        return tuple(json.loads(found[0])) if found else ()
+        found = self._all("SELECT parts FROM parts WHERE name = ?", name)
+        return next(_whole(lambda row: tuple(json.loads(row[0])), found), ())
 
     def note_parts(self, name: str, parts: Sequence[str]) -> None:
         if self.parts(name) != tuple(parts):
@@ -275,17 +271,25 @@ class FileBook:
 
 
 def _plain(state: FileState) -> tuple[int, int, int, str]:
-    return (
-        state.size,
-        state.modified_ns,
-        state.changed_ns,
-        str(state.inode),
-    )  # may have 64 bits without a sign
+    inode = str(state.inode)  # may have 64 bits without a sign
+    return state.size, state.modified_ns, state.changed_ns, inode
 
 
 def _state(found: Sequence[Any]) -> FileState:
     size, modified, changed, inode = found
     return FileState(size, modified, changed, int(inode))
+
+
+def _whole(made: Callable[[Sequence[Any]], T], found: Iterable[Sequence[Any]]) -> Iterator[T]:
+    """What rows say. SQLite checks no page: one that says nothing is as if it were not there, and is made anew."""
+    for row in found:
+        with suppress(zlib.error, ValueError, TypeError):
+            yield made(row)
+
+
+def _refused(found: Sequence[Any]) -> tuple[str, str, tuple[FileState, str]]:
+    name, part, *state, problem = found
+    return name, part, (_state(state), problem)
 
 
 def _known(found: Sequence[Any]) -> Known:

@@ -35,6 +35,8 @@ DEFAULT_RULES = (FileRule(glob="**/*.csv"),)
 FILES = "files"
 """The table of whatever lands as bytes alone."""
 ALARMS_MAX = 20
+LEFT_OUT_SECONDS = 60.0
+"""How often a file that could not be read is tried again."""
 PRUNE_SECONDS = 3_600.0
 CHOICE_SECONDS = 30 * 86_400.0
 """What was decided of a file that is gone holds so long: an export may be away over night."""
@@ -99,7 +101,11 @@ class FilesSource:
         kept = [
             (name, why) for table in list(self._shared.values()) for name, why in list(table.left_out.items())
         ]
-        unreadable = [Rejected("GC-2003", table=name, reason=why) for name, why in kept if why is not None]
+        unreadable = [
+            Rejected("GC-2142", folder=name, source=self._slug, reason=why)
+            for name, why in kept
+            if why is not None
+        ]
         return [*self._folder.alarms, *unreadable[:ALARMS_MAX]]
 
     def hidden(self, table: TableName) -> Rejected | None:
@@ -158,6 +164,7 @@ class FilesSource:
         if self._generation != generation:
             self._generation, self._refused = generation, self._book.refusals()
             self._deciding.forget()
+            self._reading.forget()
 
     def _prune(self, names: set[str]) -> None:
         """The book of an inbox would grow for ever."""
@@ -314,8 +321,8 @@ class FilesSource:
         if self._shared_table(table) is None:
             return f"{turn} {filetables.fingerprint(self._table(table))}"
         members = self._look().shared[table.name]
-        if self._shared[table.name].left_out:
-            return None  # they may come as they were
+        if self._shared[table.name].left_out:  # they may come as they were: nothing would tell
+            turn = f"{turn} {int(self._clock() / LEFT_OUT_SECONDS)}"
         states = [(m.file.name, m.file.state, m.file.resting, m.problem, id(m.rule)) for m in members]
         return f"{turn} {hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()}"
 

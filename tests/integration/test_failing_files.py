@@ -54,9 +54,9 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def _settings(folder: Path) -> FilesSettings:
+def _settings(folder: Path, *rules: FileRule) -> FilesSettings:
     return FilesSettings(
-        folder=str(folder), include=("*",), rules=RULES, stable_seconds=0, duty_share_max=1.0
+        folder=str(folder), include=("*",), rules=rules or RULES, stable_seconds=0, duty_share_max=1.0
     )
 
 
@@ -309,6 +309,21 @@ async def test_a_folder_below_that_is_closed_stays_as_it_was_and_stops_no_other(
         )
     finally:
         await again.close()
+
+
+async def test_a_record_file_that_may_not_be_read_is_told_and_stops_no_other(
+    folder: Path, unprivileged: None
+) -> None:
+    settings = _settings(folder, FileRule(glob="**", kind="file"))
+    capturing = Capturing(folder.parent / "state", {"files": settings})
+    put(folder, "a.pdf", b"%PDF-1.7 a")
+    os.chmod(folder / "a.pdf", 0)
+    await capturing.until_said("files", {"a.pdf": "GC-2142"})
+    assert [row[0] for row in capturing.standing("files")["files"]] == ["good.csv"]
+    os.chmod(folder / "a.pdf", 0o600)  # which changes neither size nor content
+    await capturing.until("files", None)
+    assert sorted(row[0] for row in capturing.standing("files")["files"]) == ["a.pdf", "good.csv"]
+    await capturing.close()
 
 
 async def test_a_table_of_several_files_waits_while_some_may_be_out_of_reach(

@@ -151,7 +151,14 @@ def test_a_row_of_it_that_is_damaged_is_read_anew(tmp_path: Path) -> None:
         book.put(known(name))
         book._db.execute("UPDATE files SET rows = ? WHERE name = ?", (rows, name))
         assert book.known(name) is None
-    assert book.all_known() == []
+        book.choose(Chosen(name, "csv", {}, 1.0, "", 1.0))
+        book.note_parts(name, ["s"])
+        book.refuse(name, "", STATE, "no")
+    for change in ("choices SET said = 'x'", "parts SET parts = 'x'", "refusals SET inode = 'x'"):
+        book._db.execute(f"UPDATE {change}")
+    assert (book.chosen("a"), book.all_chosen(), book.parts("a"), book.refusals()) == (None, [], (), {})
+    book.put(known("a"))
+    assert book.known("a") == known("a")
     book.close()
 
 
