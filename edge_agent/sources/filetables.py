@@ -100,7 +100,7 @@ class Reading:
             with self.open(file, table.rule, table.kind) as tables:
                 one = next((found for found in tables if found.part == table.part), None)
                 if one is None or _columns(one) != tuple(schema.columns):
-                    del self._shapes[file.name]  # it is another one although nothing else tells
+                    self._shapes.pop(file.name, None)  # it is another one although nothing else tells
                     raise other_columns(file)
                 yield from one.rows()
 
