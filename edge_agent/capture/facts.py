@@ -18,7 +18,7 @@ from ..spool.records import TableState
 FIRST, BACK, COLUMNS_CHANGED, ASKED_FOR = "first", "back", "columns changed", "asked for"
 WAY_CHANGED = "way changed"
 """Why a snapshot begins. Of the last: scans and log know nothing of what the other one sent."""
-_PLAIN = ("confirmed", "before", "deleted", "of", "checked", "gone")
+_PLAIN = ("confirmed", "before", "deleted", "of", "checked", "gone", "mark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one statement read, on its way to the spool: its scratch file, the index of it, how many rows, and
-    how many of the scratch's slices and then of the deletions were sent."""
+    """What one statement read, on its way to the spool: its scratch file, the index of the table as it is then and of
+    how many rows, and how many of the scratch's slices and then of the deletions were sent. `behind`: what was read
+    stands behind all that was there before. `mark`: up to where it read (`GrowingSource`)."""
 
     scratch: str
     index: str
     rows: int
     slices: int = 0
     deletes: int = 0
+    behind: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Facts:
     snapshot began that reads without the old index. `deleted` rows `of` so many have gone since the last
     complete pass: a table must not vanish bit by bit, one interrupted pass after the other. `checked`: when the
     last scan began that read all of the table (microseconds UTC), where it is worth remembering. `gone`: it was
-    dropped with a person's word in an older epoch, of which the centre may not have heard."""
+    dropped with a person's word in an older epoch, of which the centre may not have heard. `mark`: up to where the
+    source was read for the index (`GrowingSource`)."""
 
     progress: Progress | None = None
     reading: Reading | None = None
@@ -124,6 +128,7 @@ class Facts:
     checked: int = 0
     gone: bool = False
     log: Followed | None = None
+    mark: str = ""
 
     @property
     def under_way(self) -> bool:
@@ -134,7 +139,9 @@ class Facts:
     @property
     def lasting(self) -> Facts:
         """What the end of a pass leaves."""
-        return Facts(polled=self.polled, recent=self.recent, checked=self.checked, log=self.log)
+        return Facts(
+            polled=self.polled, recent=self.recent, checked=self.checked, log=self.log, mark=self.mark
+        )
 
     def beside(self, lasting: Facts) -> Facts:
         """These, with what outlives a pass taken from `lasting`."""

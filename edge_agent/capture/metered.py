@@ -12,7 +12,7 @@ from typing import cast
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from ..sources.source import ObjectSource, Page, PageLimits, Rows, Source, TableInfo, Way
+from ..sources.source import GrowingSource, ObjectSource, Page, PageLimits, Rows, Source, TableInfo, Way
 
 
 class Metered:
@@ -74,7 +74,17 @@ class Metered:
             return self._source.latest(schema, column)
 
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
-        slices = self._source.whole(schema)
+        return self._counted(self._source.whole(schema))
+
+    def mark(self, table: TableName) -> str:
+        return self._source.mark(table) if isinstance(self._source, GrowingSource) else ""
+
+    def since(self, schema: TableSchema, mark: str) -> Iterator[Rows] | None:
+        with self._measured():
+            slices = cast(GrowingSource, self._source).since(schema, mark)
+        return None if slices is None else self._counted(slices)
+
+    def _counted(self, slices: Iterator[Rows]) -> Iterator[Rows]:
         while True:
             with self._measured():
                 rows = next(slices, None)

@@ -88,7 +88,7 @@ class Pass:
     def complete(self) -> None:
         """Everything was read. A snapshot's end mark is still to come, a diff is over: nothing of it is kept."""
         if self.facts.progress is None:
-            self.facts = Facts()
+            self.facts = Facts(mark=self.facts.mark)
         else:
             self.facts = replace(self.facts, progress=replace(self.facts.progress, complete=True))
 

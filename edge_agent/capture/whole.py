@@ -1,14 +1,16 @@
 """Scanning a table that can only be read whole: without a key (a multiset of rows), or a file.
 
-One statement is read to a scratch file, so that it ends soon, and a new index is made. From then on the
-transactions follow from old index and scratch alone: an interrupted pass goes on at its slice, and nothing is
-counted twice (a multiset would not forgive that). The last transaction swaps the index.
+One statement is read to a scratch file, so that it ends soon, and a new index is made. Of a table that is known to have
+only grown (`GrowingSource`) the statement reads what came, and all of it is new. From then on the transactions follow
+from old index and scratch alone: an interrupted pass goes on at its slice, and nothing is counted twice (a multiset
+would not forgive that). The last transaction swaps the index.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -20,7 +22,7 @@ from protocol.errors import Rejected
 
 from ..batching import GroupBuilder
 from ..changes import Changes
-from ..sources.source import Rows
+from ..sources.source import GrowingSource, Rows
 from ..spool.records import Shard
 from .diff import CountIndex, Encoded, KeyedIndex, count_ops, encode, keyed_ops
 from .facts import Reading
@@ -58,17 +60,36 @@ class WholeScan:
     def _read(self) -> bool:
         """The one statement. True where nothing changed: then nothing is kept of it."""
         one = self._pass
+        with suppress(Rejected):  # what is wrong is found in all of it, too, and can be said better then
+            if (slices := self._since()) is not None:
+                return self._take(slices, behind=True)
+        one.read = 0
+        return self._take(one.source.whole(one.schema), behind=False)
+
+    def _since(self) -> Iterator[Rows] | None:
+        """What came behind all that was there; None where all must be read."""
+        one = self._pass
+        if one.snapshot or not (one.facts.mark and self._old.file and isinstance(one.source, GrowingSource)):
+            return None
+        return one.source.since(one.schema, one.facts.mark)
+
+    def _take(self, slices: Iterator[Rows], *, behind: bool) -> bool:
+        one = self._pass
         scratch = one.files.new_scratch(one.schema)
         index = ""
         try:
-            keyed, counts = self._to_scratch(scratch)
-            changed = self._changed(keyed, counts)
+            keyed, counts = self._to_scratch(scratch, slices)
+            changed = self._add(keyed, counts) if behind else self._changed(keyed, counts)
             if not changed and not one.snapshot:
                 scratch.discard()
                 return True
             scratch.close()
             index = one.files.write_keyed(keyed) if self._keyed else one.files.write_counts(counts)
-            one.facts = replace(one.facts, reading=Reading(scratch.name, index, one.read))
+            mark = one.source.mark(one.schema.table) if isinstance(one.source, GrowingSource) else ""
+            rows = len(keyed) if self._keyed else counts.total()
+            one.facts = replace(
+                one.facts, reading=Reading(scratch.name, index, rows, behind=behind, mark=mark)
+            )
             one.writer.commit(None, table=one.state())
         except BaseException:
             scratch.discard()
@@ -76,11 +97,11 @@ class WholeScan:
             raise
         return False
 
-    def _to_scratch(self, scratch: ScratchWriter) -> tuple[KeyedIndex, CountIndex]:
+    def _to_scratch(self, scratch: ScratchWriter, slices: Iterator[Rows]) -> tuple[KeyedIndex, CountIndex]:
         one = self._pass
         keyed: KeyedIndex = {}
         counts: CountIndex = Counter()
-        for rows in one.source.whole(one.schema):
+        for rows in slices:
             encoded = encode(one.schema, rows, one.writer.secret)
             keyed.update(zip(encoded.keys, encoded.digests, strict=False))
             counts.update(encoded.digests)
@@ -89,6 +110,20 @@ class WholeScan:
         if self._keyed and len(keyed) != one.read:
             raise Rejected("GC-2005", table=str(one.schema.table))
         return keyed, counts
+
+    def _add(self, keyed: KeyedIndex, counts: CountIndex) -> bool:
+        """What was there before, to the index of what came."""
+        files, old = self._pass.files, self._old
+        if not self._pass.read:
+            return False
+        if not self._keyed:
+            counts.update(files.read_counts(old.file))
+            return True
+        before = files.read_keyed(old.file)
+        if not before.keys().isdisjoint(keyed):
+            raise Rejected("GC-2005", table=str(self._pass.schema.table))
+        keyed.update(before)
+        return True
 
     def _changed(self, keyed: KeyedIndex, counts: CountIndex) -> bool:
         """Compare with the old index; the guard stands here, before anything is sent."""
@@ -110,6 +145,8 @@ class WholeScan:
         slices = one.files.read_scratch(reading.scratch, one.schema)
         if self._keyed:
             self._old_keys = one.files.read_keyed(self._old.file)
+            return islice(slices, reading.slices, None)
+        if reading.behind:
             return islice(slices, reading.slices, None)
         self._remaining = one.files.read_counts(self._old.file)
         for rows in islice(slices, reading.slices):
@@ -171,7 +208,7 @@ class WholeScan:
 
     def _swap(self, group: GroupBuilder, reading: Reading) -> None:
         one = self._pass
-        one.facts = replace(one.facts, reading=None)
+        one.facts = replace(one.facts, reading=None, mark=reading.mark)
         one.complete()
         one.writer.commit(
             group,

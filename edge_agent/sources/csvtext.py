@@ -84,6 +84,8 @@ class CsvRecords:
         )
         self._first: list[str] | None = None
         self.columns = self._columns()
+        self.head_lines = self._reader.line_num
+        """Lines up to the end of the first record."""
 
     def original(self, text: str) -> bytes:
         """The bytes of a value as it came out here."""

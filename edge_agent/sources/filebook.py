@@ -8,6 +8,7 @@ here of patients lies beside their files on the same machine, readable by the ag
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import zlib
@@ -45,6 +46,17 @@ CREATE TABLE parts (name TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE tables (name TEXT PRIMARY KEY, kind TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE generation (number INTEGER NOT NULL);
 INSERT INTO generation VALUES (0);
+"""
+_MARKS = """
+CREATE TABLE IF NOT EXISTS marks (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, id BLOB NOT NULL, said BLOB NOT NULL
+)
+"""
+_MARKS_KEPT = 3
+"""Of a table: the spool may name the one before, where what was read last did not get into it."""
+_LEAVE_MARKS = """
+DELETE FROM marks
+WHERE name = ? AND number NOT IN (SELECT number FROM marks WHERE name = ? ORDER BY number DESC LIMIT ?)
 """
 _KNOWN = """
 SELECT name, size, modified, changed, inode, reader, sha256, rows, problem, read_at FROM files WHERE name = ?
@@ -113,6 +125,7 @@ class FileBook:
                 db.executescript(f"BEGIN IMMEDIATE;\n{_SCHEMA}\nPRAGMA user_version = {_VERSION};\nCOMMIT;")
             elif version != _VERSION:
                 raise sqlite3.DatabaseError("another version's")
+            db.execute(_MARKS)
         except BaseException:
             db.close()
             raise
@@ -176,16 +189,36 @@ class FileBook:
         """What was read of it counts no more."""
         self._all("DELETE FROM files WHERE name = ?", name)
 
-    def prune(self, names: Collection[str], decided_before: float) -> None:
-        """Forget what was read of files that are not among these, and what was decided of them before then (seconds
-        since 1970)."""
+    def prune(self, names: Collection[str], tables: Collection[str], decided_before: float) -> None:
+        """Forget what was read of files and tables that are not among these, and what was decided of the files before
+        then (seconds since 1970)."""
         with self._transaction():
             for (name,) in self._all("SELECT name FROM files"):
                 if name not in names:
                     self.forget(name)
+            for (name,) in self._all("SELECT DISTINCT name FROM marks"):
+                if name not in tables:
+                    self._all("DELETE FROM marks WHERE name = ?", name)
             old = self._all("SELECT name FROM choices WHERE chosen_at < ?", decided_before)
             for name in {name for (name,) in old} - set(names):
                 self._decide_anew(name)
+
+    # up to where tables were read
+
+    def mark(self, table: str, id: str) -> str | None:
+        """What was said under this id."""
+        found = self._all("SELECT said FROM marks WHERE name = ? AND id = ?", table, bytes.fromhex(id))
+        said = next(_whole(lambda row: zlib.decompress(row[0]).decode(), found), None)
+        return said if said is not None and _id(said) == id else None
+
+    def put_mark(self, table: str, said: str) -> str:
+        """Its id; the last few of a table are kept."""
+        id = _id(said)
+        packed = zlib.compress(said.encode(), 1)
+        with self._transaction():
+            self._all("INSERT INTO marks (name, id, said) VALUES (?, ?, ?)", table, bytes.fromhex(id), packed)
+            self._all(_LEAVE_MARKS, table, table, _MARKS_KEPT)
+        return id
 
     # what was decided
 
@@ -268,6 +301,10 @@ class FileBook:
             with suppress(Transient):
                 self._all("ROLLBACK")
             raise
+
+
+def _id(said: str) -> str:
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
 def _plain(state: FileState) -> tuple[int, int, int, str]:

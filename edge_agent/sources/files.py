@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from edge_agent.sources.filebook import FileBook
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.filetables import Reading, TabularTable
 from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit
+from edge_agent.sources.growing import Growing, Grown
 from edge_agent.sources.kinds import registry
 from edge_agent.sources.kinds.kind import TabularKind
 from edge_agent.sources.opening import open_shared
@@ -79,6 +80,8 @@ class FilesSource:
         self._deciding = Deciding(rules, self._book, clock)
         self._folder = Folder(slug, folder, self._deciding.is_wanted, stable_seconds, identity, clock, limit)
         self._reading = Reading(slug)
+        self._growing = Growing(self._reading)
+        self._marks: dict[TableName, str] = {}
         self._generation, self._refused = self._book.generation, self._book.refusals()
         self._pruned_at = clock()
         self._shared: dict[str, RecordTable] = {}
@@ -147,7 +150,7 @@ class FilesSource:
             listing.shared.setdefault(name, [])
         for name in listing.tables.keys() & listing.shared.keys():
             self._give_way(listing, name)
-        self._prune(names)
+        self._prune(names, listing.tables.keys())
         self._listing = listing
         return listing
 
@@ -166,12 +169,12 @@ class FilesSource:
             self._deciding.forget()
             self._reading.forget()
 
-    def _prune(self, names: set[str]) -> None:
+    def _prune(self, names: Collection[str], tables: Collection[str]) -> None:
         """The book of an inbox would grow for ever."""
         now = self._clock()
         if now - self._pruned_at >= PRUNE_SECONDS and not self._folder.alarms:
             self._pruned_at = now
-            self._book.prune(names, now - CHOICE_SECONDS)
+            self._book.prune(names, tables, now - CHOICE_SECONDS)
 
     def _add_member(self, listing: _Listing, name: str, member: Member) -> None:
         kind = registry.FILE if registry.is_tabular(member.rule.kind) else member.rule.kind
@@ -317,7 +320,7 @@ class FilesSource:
         return Way.WHOLE if self._shared_table(schema.table) is None else Way.RANGES
 
     def token(self, table: TableName) -> str | None:
-        turn = f"{self._book.generation} {self._rereading.turn(table.name)}"
+        turn = self._turn(table)
         if self._shared_table(table) is None:
             return f"{turn} {filetables.fingerprint(self._table(table))}"
         members = self._look().shared[table.name]
@@ -326,19 +329,49 @@ class FilesSource:
         states = [(m.file.name, m.file.state, m.file.resting, m.problem, id(m.rule)) for m in members]
         return f"{turn} {hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()}"
 
+    def _turn(self, table: TableName) -> str:
+        """Another one once all of it is to be read again."""
+        return f"{self._book.generation} {self._rereading.turn(table.name)}"
+
     # tables of files
 
     def whole(self, schema: TableSchema) -> Iterator[Rows]:
-        table = self._table(schema.table)
-        if self.describe(schema.table).fingerprint != schema.fingerprint:
-            raise Rejected("GC-2010", table=str(schema.table))
+        turn, table = self._turn(schema.table), self._described(schema)
         try:
             yield from self._reading.rows(table, schema)
+            mark = self._growing.mark(table, turn)
         except Rejected as fault:
             self._note_refusals(table, fault)
             raise
-        if filetables.fingerprint(self._table(schema.table)) != filetables.fingerprint(table):
-            raise Rejected("GC-2014", file=str(schema.table))
+        self._note_read(schema.table, table, mark)
+
+    def mark(self, table: TableName) -> str:
+        return self._marks.pop(table, "")
+
+    def since(self, schema: TableSchema, mark: str) -> Iterator[Rows] | None:
+        said = self._book.mark(schema.table.name, mark)
+        if said is None:
+            return None
+        table = self._described(schema)
+        grown = self._growing.since(table, schema, said, self._turn(schema.table))
+        return None if grown is None else self._grown(schema.table, table, grown)
+
+    def _grown(self, name: TableName, table: TabularTable, grown: Grown) -> Iterator[Rows]:
+        yield from grown.rows
+        self._note_read(name, table, grown.mark)
+
+    def _described(self, schema: TableSchema) -> TabularTable:
+        """What is to be read; Rejected GC-2010 where it has other columns by now."""
+        table = self._table(schema.table)
+        if self.describe(schema.table).fingerprint != schema.fingerprint:
+            raise Rejected("GC-2010", table=str(schema.table))
+        return table
+
+    def _note_read(self, name: TableName, table: TabularTable, mark: str) -> None:
+        """All of it was; Rejected GC-2014 where it is another one by now."""
+        if filetables.fingerprint(self._table(name)) != filetables.fingerprint(table):
+            raise Rejected("GC-2014", file=str(name))
+        self._marks[name] = self._book.put_mark(name.name, mark) if mark else ""
         for file in table.files:
             self._accept(file, table.part)
 

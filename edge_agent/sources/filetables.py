@@ -54,9 +54,9 @@ class Reading:
         self._shapes.clear()
 
     def shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape:
-        """Faults as `open`. A file is opened for it once, unless it was touched."""
+        """Faults as `opened`, and what its kind raises. A file is opened for it once, unless it was touched."""
         before, by, shape = self._shapes.get(file.name, ((), None, {}))
-        states = _states(file, kind)
+        states = states_of(file, kind)
         if before != states or by is not rule:
             shape = self._shape(file, rule, kind)
             self._shapes[file.name] = (states, rule, shape)
@@ -66,8 +66,8 @@ class Reading:
 
     def _shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape | Rejected:
         try:
-            with self.open(file, rule, kind) as tables:
-                return {one.part: _columns(one) for one in tables}
+            with self.opened(file, kind) as opened:
+                return {one.part: _columns(one) for one in kind.tables(opened, rule)}
         except Rejected as fault:
             if fault.code not in NO_TABLE:
                 raise
@@ -97,17 +97,22 @@ class Reading:
 
     def rows(self, table: TabularTable, schema: TableSchema) -> Iterator[Rows]:
         for file in table.files:
-            with self.open(file, table.rule, table.kind) as tables:
-                one = next((found for found in tables if found.part == table.part), None)
-                if one is None or _columns(one) != tuple(schema.columns):
-                    self._shapes.pop(file.name, None)  # it is another one although nothing else tells
-                    raise other_columns(file)
-                yield from one.rows()
+            yield from self.rows_of(file, table, schema)
+
+    def rows_of(self, file: FoundFile, table: TabularTable, schema: TableSchema) -> Iterator[Rows]:
+        """Of one file of the table."""
+        with self.opened(file, table.kind) as opened:
+            tables = table.kind.tables(opened, table.rule)
+            one = next((found for found in tables if found.part == table.part), None)
+            if one is None or _columns(one) != tuple(schema.columns):
+                self._shapes.pop(file.name, None)  # it is another one although nothing else tells
+                raise other_columns(file)
+            yield from one.rows()
 
     @contextmanager
-    def open(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Iterator[Sequence[FileTable]]:
-        """The file's tables. Rejected GC-2014 unless it rests while they are read, GC-2003 where it may not be read;
-        what its kind raises; Transient GC-2001 where the disk fails."""
+    def opened(self, file: FoundFile, kind: TabularKind) -> Iterator[Opened]:
+        """For its kind. Rejected GC-2014 unless it rests for as long, GC-2003 where it may not be read; Transient
+        GC-2001 where the disk fails."""
         if not file.resting:
             raise being_written(file)
         try:
@@ -120,7 +125,7 @@ class Reading:
                 }
                 before = {suffix: _state(one) for suffix, one in beside.items()}
                 try:
-                    yield kind.tables(Opened(file.name, stream, file.state.size, beside), rule)
+                    yield Opened(file.name, stream, file.state.size, beside)
                 except Rejected:
                     _compare(file, stream.fileno())  # half a file may well look like no table
                     raise
@@ -164,7 +169,7 @@ def _is_there(path: Path) -> bool:
         return False  # whoever opens the file meets it
 
 
-def _states(file: FoundFile, kind: TabularKind) -> States:
+def states_of(file: FoundFile, kind: TabularKind) -> States:
     """Of the file, and of those beside it."""
     found: list[tuple[str, FileState]] = [(file.name, file.state)]
     for suffix, path in sorted(companions(file.path, kind.companions).items()):
@@ -175,7 +180,7 @@ def _states(file: FoundFile, kind: TabularKind) -> States:
 
 def fingerprint(table: TabularTable) -> str:
     """Another one once any of its files, or of those beside them, was touched."""
-    states = [(_states(file, table.kind), file.resting) for file in table.files]
+    states = [(states_of(file, table.kind), file.resting) for file in table.files]
     return hashlib.blake2b(repr(states).encode(), digest_size=16).hexdigest()
 
 

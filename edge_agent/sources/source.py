@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -158,6 +158,20 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class GrowingSource(Source, Protocol):
+    """A source that can tell that a table only grew since it was read. A mark is a word that outlives processes."""
+
+    def mark(self, table: TableName) -> str:
+        """Up to where the last `whole` or `since` read that came to its end; "" where nothing goes on from there."""
+        ...
+
+    def since(self, schema: TableSchema, mark: str) -> Iterator[Rows] | None:
+        """The rows that came since, where not one of those before changed; None where that may be: then all must be
+        read. WAY WHOLE only. Faults as of `whole`, before and while it is read."""
+        ...
 
 
 class ObjectSource(Source, Protocol):

@@ -15,9 +15,9 @@ from edge_agent.sources.columns import Carrier, Encoded, Layout
 from edge_agent.sources.csvtext import problem_of_names
 from edge_agent.sources.escaped import is_shifting
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds.encoding import encoding_of
+from edge_agent.sources.kinds.encoding import breaks_lines_plainly, encoding_of
 from edge_agent.sources.kinds.fixedlines import FixedLines
-from edge_agent.sources.kinds.kind import FileTable, Opened
+from edge_agent.sources.kinds.kind import FileTable, Head, Opened
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows
 from protocol.errors import Rejected
@@ -39,6 +39,13 @@ class FixedKind:
             raise opened.refused("the widths of its rule are more than a line may have")
         lines = FixedLines(opened, encoding_of(opened, rule), rule.widths)
         return [FixedTable(lines, _names(opened, lines, rule))]
+
+    def head(self, opened: Opened, rule: FileRule) -> Head | None:
+        encoding = encoding_of(opened, rule)
+        if not breaks_lines_plainly(encoding):
+            return None
+        end = FixedLines(opened, encoding, rule.widths).first_end
+        return Head(encoding, end, 0 if rule.header and not rule.names else 1)
 
 
 def _names(opened: Opened, lines: FixedLines, rule: FileRule) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ class FixedLines:
         first = self._first()
         if not first:
             raise opened.refused("it is empty")
+        self.first_end = self._stream.tell() + len(first)
+        """Where the first line ends (bytes)."""
         self._end = self._return + self._feed if first.endswith(self._return + self._feed) else self._feed
 
     def _skip_mark(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.source import Rows
@@ -59,6 +59,27 @@ class TabularKind(Protocol):
 
     def tables(self, opened: Opened, rule: FileRule) -> Sequence[FileTable]:
         """The tables of a file, at least one. Reads no more than it takes to know their columns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Of a file of lines: its encoding, where its first record ends (bytes), and how many rows that is: 0 where it
+    names columns."""
+
+    encoding: str
+    end: int
+    rows: int
+
+
+@runtime_checkable
+class LineKind(TabularKind, Protocol):
+    """A kind of which a file is a record a line or more: what is appended behind a line break are further records, and
+    changes nothing of those before."""
+
+    def head(self, opened: Opened, rule: FileRule) -> Head | None:
+        """None where that is not so: of encodings in which a line break is another byte, or bytes mean what those
+        before them say. Faults as `tables`."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def test_what_is_gone_is_forgotten_and_what_was_decided_of_it_later() -> None:
         book.put(known(name))
         book.choose(Chosen(name, "csv", {}, 1.0, "", chosen_at))
         book.refuse(name, "", STATE, "no")
-    book.prune({"a"}, 5.0)
+    kept, gone = book.put_mark("a", "1"), book.put_mark("b", "1")
+    book.prune({"a"}, {"a"}, 5.0)
+    assert (book.mark("a", kept), book.mark("b", gone)) == ("1", None)
     assert [one.name for one in book.all_known()] == ["a"]
     assert [one.name for one in book.all_chosen()] == ["a", "c"]
     assert set(book.refusals()) == {"a", "c"}
@@ -169,3 +172,16 @@ def test_whoever_is_not_its_owner_leaves_a_damaged_book_where_it_is(tmp_path: Pa
         FileBook(path, is_owner=False)
     assert caught.value.code == "GC-3002"
     assert path.read_bytes() == b"no database" * 100
+
+
+def test_of_marks_the_last_few_are_kept_and_one_is_what_it_was(tmp_path: Path) -> None:
+    book = FileBook(tmp_path / "book.sqlite")
+    ids = [book.put_mark("a", f"up to {number}") for number in range(5)]
+    assert [book.mark("a", id) for id in ids] == [None, None, "up to 2", "up to 3", "up to 4"]
+    book.close()
+    with sqlite3.connect(tmp_path / "book.sqlite") as db:
+        db.execute("UPDATE marks SET said = zeroblob(9) WHERE number = 4")
+        db.execute("UPDATE marks SET said = (SELECT said FROM marks WHERE number = 3) WHERE number = 5")
+    book = FileBook(tmp_path / "book.sqlite")
+    assert [book.mark("a", id) for id in ids[2:]] == ["up to 2", None, None]
+    book.close()
