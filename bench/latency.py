@@ -12,12 +12,15 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.lake import Txn
+from central_ingest.landing.maintenance import Pace
+from central_ingest.landing.upkeep import Upkeep
 from demo.stage import SITE
 
 from . import visits
@@ -80,16 +83,22 @@ def _sent(one: Site, seconds: float, name: str) -> Latency:
 
 
 def _age(one: Site, commits: int) -> None:
-    """By the lake's own hand, while the centre rests; its maintenance finds them when it starts."""
+    """By the lake's own hand, while the centre rests, visited as often as its maintenance does; and the ledger says, as
+    after commits of the centre's own, that they are durable."""
     one.stop("centre")
     lake = DeltaLake(one.lake)
+    upkeep = Upkeep(lake, reader_hours=0, wall=time.time)
     (path,) = [path for path in lake.tables() if "outpatient" in path and path.startswith("changes/")]
     schema = lake.schema(path)
     assert schema is not None
     row = lake.read(path, schema.names).slice(0, 1)
     for number in range(commits):
         version = lake.append(path, row, [Txn("bench/aged/1", number + 1)])
+        if number % Pace().visit_commits == 0:
+            upkeep.visit(path)
     lake.make_durable(path, version)
+    with closing(sqlite3.connect(one.data_dir / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE lake_table SET synced_version = ? WHERE path = ?", (version, path))
     one.start_centre()
 
 

@@ -112,6 +112,7 @@ _FILES = (
 # widths = []                    # fixed：各列字节数 bytes of each column
 # names = []                     # fixed：列名 names of the columns, if no line has them
 # key = []
+# append_only = false            # csv、fixed：文件只追加，边写边读 only appended to, and read while it grows
 # keep_bytes = false             # 表格的原始文件也入湖 the file itself lands, too
 # dicom：改用指定字符集 a character set to believe instead of the file's own: dicom_charset = "GB18030"
 """

@@ -37,6 +37,11 @@ class Deciding:
     def is_wanted(self, name: str) -> bool:
         return self._matching(name) is not None
 
+    def grows(self, name: str) -> bool:
+        """Its rule says that it is only appended to."""
+        rule = self._matching(name)
+        return rule is not None and rule.append_only
+
     def is_of_several(self, table: str) -> bool:
         """A rule reads all its files as this table."""
         return any(rule.table == table for _, rule in self._rules)

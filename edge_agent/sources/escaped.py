@@ -45,6 +45,12 @@ def is_shifting(encoding: str) -> bool:
     return _SHIFTING.fullmatch(encoding) is not None
 
 
+def breaks_lines_plainly(encoding: str) -> bool:
+    """Whether the bytes CR and LF are line breaks wherever they stand, and what is behind one means the same alone."""
+    name = codecs.lookup(encoding).name.removesuffix("-sig")
+    return not is_shifting(name) and "\r\n".encode(name) == b"\r\n"
+
+
 class Escaped:
     """Of one stream from where it stands, in an encoding as `exact` gives it."""
 

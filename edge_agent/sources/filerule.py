@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from edge_agent.sources.escaped import breaks_lines_plainly
 from edge_agent.sources.kinds.dicomcharset import Charset
 
 _BREAKS = "\r\n"
@@ -40,6 +41,10 @@ class FileRule(BaseModel):
     widths: tuple[int, ...] = Field((), description="fixed: width of each column, in bytes of the encoding.")
     names: tuple[str, ...] = Field((), description="fixed: names of the columns, if no line has them.")
     key: tuple[str, ...] = Field((), description="Columns that tell rows apart; empty: a multiset.")
+    append_only: bool = Field(
+        False,
+        description="csv, fixed: a file is only appended to, and read up to its last line break while it grows.",
+    )
     keep_bytes: bool = Field(False, description="Tables: the file itself lands, too.")
     dicom_charset: str | None = Field(
         None, description="dicom: specific character set to believe instead of the file's own, as in GB18030."
@@ -75,12 +80,21 @@ class FileRule(BaseModel):
             raise ValueError("a column is at least one byte wide")
         return value
 
+    def _problem_of_appending(self) -> str | None:
+        if self.kind not in ("csv", "fixed"):
+            return 'needs kind = "csv" or "fixed"'
+        if self.encoding == AUTO or not breaks_lines_plainly(self.encoding):
+            return "needs an `encoding` by its name, in which a line break is one byte"
+        return "and `keep_bytes` do not go together: the file is never whole" if self.keep_bytes else None
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> FileRule:
         if (self.kind == "fixed") != bool(self.widths):
             raise ValueError('`widths` and kind = "fixed" belong together')
         if self.kind == AUTO and self.table is not None:
             raise ValueError('`table` needs a `kind` other than "auto": files of one table are of one kind')
+        if self.append_only and (problem := self._problem_of_appending()):
+            raise ValueError(f"`append_only` {problem}")
         if self.names and len(self.names) != len(self.widths):
             raise ValueError("`names` and `widths` are equally many")
         return self

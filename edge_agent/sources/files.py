@@ -78,7 +78,8 @@ class FilesSource:
         self._clock = clock
         self._book = book or FileBook(None)
         self._deciding = Deciding(rules, self._book, clock)
-        self._folder = Folder(slug, folder, self._deciding.is_wanted, stable_seconds, identity, clock, limit)
+        wanted, grows = self._deciding.is_wanted, self._deciding.grows
+        self._folder = Folder(slug, folder, wanted, stable_seconds, identity, clock, limit, grows)
         self._reading = Reading(slug)
         self._growing = Growing(self._reading)
         self._marks: dict[TableName, str] = {}
@@ -368,8 +369,10 @@ class FilesSource:
         return table
 
     def _note_read(self, name: TableName, table: TabularTable, mark: str) -> None:
-        """All of it was; Rejected GC-2014 where it is another one by now."""
-        if filetables.fingerprint(self._table(name)) != filetables.fingerprint(table):
+        """All of it was; Rejected GC-2014 where it is another one by now (one that only grows was read up to where it
+        was)."""
+        same = filetables.fingerprint(self._table(name)) == filetables.fingerprint(table)
+        if not (same or table.rule.append_only):
             raise Rejected("GC-2014", file=str(name))
         self._marks[name] = self._book.put_mark(name.name, mark) if mark else ""
         for file in table.files:

@@ -19,12 +19,16 @@ from edge_agent.sources.folder import FileState, FoundFile
 from edge_agent.sources.kinds.kind import FileTable, Opened, TabularKind
 from edge_agent.sources.opening import open_shared
 from edge_agent.sources.source import Rows
+from edge_agent.sources.spliced import spliced
 from protocol.errors import Fault, Rejected, Transient
+from protocol.limits import KIB
 from protocol.names import TableName
 from protocol.schema import Column, TableSchema
 
 NO_TABLE = frozenset({"GC-2008", "GC-2011"})
 """Faults that a file has until it is touched, or read by another rule."""
+
+_BLOCK_BYTES = 256 * KIB
 
 States = tuple[tuple[str, FileState], ...]
 
@@ -66,7 +70,7 @@ class Reading:
 
     def _shape(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Shape | Rejected:
         try:
-            with self.opened(file, kind) as opened:
+            with self.opened(file, rule, kind) as opened:
                 return {one.part: _columns(one) for one in kind.tables(opened, rule)}
         except Rejected as fault:
             if fault.code not in NO_TABLE:
@@ -101,7 +105,7 @@ class Reading:
 
     def rows_of(self, file: FoundFile, table: TabularTable, schema: TableSchema) -> Iterator[Rows]:
         """Of one file of the table."""
-        with self.opened(file, table.kind) as opened:
+        with self.opened(file, table.rule, table.kind) as opened:
             tables = table.kind.tables(opened, table.rule)
             one = next((found for found in tables if found.part == table.part), None)
             if one is None or _columns(one) != tuple(schema.columns):
@@ -110,29 +114,31 @@ class Reading:
             yield from one.rows()
 
     @contextmanager
-    def opened(self, file: FoundFile, kind: TabularKind) -> Iterator[Opened]:
-        """For its kind. Rejected GC-2014 unless it rests for as long, GC-2003 where it may not be read; Transient
-        GC-2001 where the disk fails."""
+    def opened(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Iterator[Opened]:
+        """For its kind. Rejected GC-2014 unless it rests for as long (or, as its rule says, only grows), GC-2003 where
+        it may not be read; Transient GC-2001 where the disk fails."""
         if not file.resting:
             raise being_written(file)
+        compare = _compare_grown if rule.append_only else _compare
         try:
             with ExitStack() as opened:
                 stream = opened.enter_context(open_shared(file.path))
-                _compare(file, stream.fileno())
+                compare(file, stream.fileno())
                 beside = {
                     suffix: opened.enter_context(open_shared(path))
                     for suffix, path in companions(file.path, kind.companions).items()
                 }
                 before = {suffix: _state(one) for suffix, one in beside.items()}
                 try:
-                    yield Opened(file.name, stream, file.state.size, beside)
+                    whole = Opened(file.name, stream, file.state.size, beside)
+                    yield _whole_lines(file, whole) if rule.append_only else whole
                 except Rejected:
                     _compare(file, stream.fileno())  # half a file may well look like no table
                     raise
-                _compare(file, stream.fileno())
+                compare(file, stream.fileno())
                 if {suffix: _state(one) for suffix, one in beside.items()} != before:
                     raise being_written(file)
-            _compare(file, file.path)
+            compare(file, file.path)
         except OSError as error:
             raise self._unreadable(file, error) from None
 
@@ -196,6 +202,26 @@ def other_columns(file: FoundFile) -> Rejected:
 def _compare(file: FoundFile, now: Path | int) -> None:
     if FileState.of(os.stat(now)) != file.state:
         raise being_written(file)
+
+
+def _compare_grown(file: FoundFile, now: Path | int) -> None:
+    status = os.stat(now)
+    if status.st_ino != file.state.inode or status.st_size < file.state.size:
+        raise being_written(file)
+
+
+def _whole_lines(file: FoundFile, opened: Opened) -> Opened:
+    """Of a file that grows, up to its last line break."""
+    place = opened.size
+    while place:
+        start = max(0, place - _BLOCK_BYTES)
+        opened.stream.seek(start)
+        end = opened.stream.read(place - start).rfind(b"\n") + 1
+        if end:
+            stream = spliced(opened.stream, 0, 0, start + end)
+            return Opened(opened.name, stream, start + end, opened.companions)
+        place = start
+    raise being_written(file)
 
 
 def _state(stream: BinaryIO) -> FileState:

@@ -33,6 +33,7 @@ class Folder:
 
     `identity` is None until files were seen for the first time; kept by the caller, it makes the next
     process notice another folder in this one's place, and how much of it is gone. `clock` gives seconds since 1970.
+    Files that `grows` accepts by name need not rest: whoever reads them knows how far they are whole.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Folder:
         identity: str | None,
         clock: Callable[[], float],
         limit: VanishLimit | None = None,
+        grows: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._slug = slug
+        self._grows = grows
         self._root = os.fspath(root)
         self._wanted = wanted
         self._resting = Resting(stable_seconds, clock)
@@ -148,8 +151,10 @@ class Folder:
                 return known
         state = FileState.of(status)
         before = known.state if known is not None and known.resting else None
-        resting = before == state or self._resting.rests(
-            name, state, before, own_clock=mount.on_network is False
+        resting = (
+            before == state
+            or self._grows(name)
+            or self._resting.rests(name, state, before, own_clock=mount.on_network is False)
         )
         return FoundFile.at(name, where, state, resting, mount)
 

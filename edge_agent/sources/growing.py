@@ -10,19 +10,18 @@ nobody has to be believed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.filetables import Reading, TabularTable, other_columns, states_of
 from edge_agent.sources.folder import FoundFile
 from edge_agent.sources.kinds.kind import Head, LineKind, Opened, TabularKind
 from edge_agent.sources.source import Rows
+from edge_agent.sources.spliced import spliced
 from protocol.limits import MIB
 from protocol.schema import TableSchema
 
@@ -67,11 +66,11 @@ class Growing:
     def _read(self, file: FoundFile, table: TabularTable) -> _Read:
         states = _states(file, table.kind)
         if isinstance(table.kind, LineKind):
-            with self._reading.opened(file, table.kind) as opened:
+            with self._reading.opened(file, table.rule, table.kind) as opened:
                 if (head := table.kind.head(opened, table.rule)) is not None:
-                    _, digest = _digests(opened.stream, 0, file.state.size)
+                    _, digest = _digests(opened.stream, 0, opened.size)
                     if digest is not None:
-                        return _Read(states, file.state.size, digest, head.encoding, head.end, head.rows)
+                        return _Read(states, opened.size, digest, head.encoding, head.end, head.rows)
         return _Read(states)
 
     def since(self, table: TabularTable, schema: TableSchema, mark: str, turn: str) -> Grown | None:
@@ -102,27 +101,27 @@ class Growing:
 
     def _grown(self, file: FoundFile, table: TabularTable, known: _Read) -> _Read | None:
         """What is to be known of it now; None where it does not begin with what was read."""
-        if not isinstance(table.kind, LineKind) or not known.digest or file.state.size < known.size:
+        if not isinstance(table.kind, LineKind) or not known.digest:
             return None
-        with self._reading.opened(file, table.kind) as opened:
+        with self._reading.opened(file, table.rule, table.kind) as opened:
             head = table.kind.head(opened, table.rule)
-            if head != Head(known.encoding, known.head, known.head_rows):
+            size = opened.size
+            if size < known.size or head != Head(known.encoding, known.head, known.head_rows):
                 return None
-            before, after = _digests(opened.stream, known.size, file.state.size)
+            before, after = _digests(opened.stream, known.size, size)
         if before != known.digest:
             return None
         now = replace(known, states=_states(file, table.kind))
-        return replace(now, size=file.state.size, digest=after or "")
+        return replace(now, size=size, digest=after or "")
 
     def _behind(
         self, file: FoundFile, table: TabularTable, schema: TableSchema, known: _Read
     ) -> Iterator[Rows]:
         """The rows behind what was read: its kind reads the first record, and goes on there."""
         rule = table.rule.model_copy(update={"encoding": known.encoding})
-        with self._reading.opened(file, table.kind) as opened:
-            spliced = _Spliced(opened.stream, known.head, known.size, file.state.size)
-            stream = cast(BinaryIO, io.BufferedReader(spliced, _BLOCK_BYTES))
-            size = known.head + file.state.size - known.size
+        with self._reading.opened(file, table.rule, table.kind) as opened:
+            stream = spliced(opened.stream, known.head, known.size, opened.size)
+            size = known.head + opened.size - known.size
             (one,) = table.kind.tables(Opened(opened.name, stream, size, opened.companions), rule)
             if tuple(one.columns) != tuple(schema.columns):
                 raise other_columns(file)
@@ -173,37 +172,3 @@ def _hash(hashed: hashlib.blake2b, stream: BinaryIO, count: int) -> None:
     while count and (data := stream.read(min(count, _BLOCK_BYTES))):
         hashed.update(data)
         count -= len(data)
-
-
-class _Spliced(io.RawIOBase):
-    """The first `head` bytes of a stream, and behind them its bytes from `start` to `end`. The stream stays open."""
-
-    def __init__(self, stream: BinaryIO, head: int, start: int, end: int) -> None:
-        self._stream = stream
-        self._head = head
-        self._gap = start - head
-        self._size = head + end - start
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        is_head = self._place < self._head
-        until = self._head if is_head else self._size
-        self._stream.seek(self._place if is_head else self._place + self._gap)
-        data = self._stream.read(min(len(buffer), max(0, until - self._place)))
-        buffer[: len(data)] = data
-        self._place += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
-        self._place = begin + offset
-        return self._place
-
-    def tell(self) -> int:
-        return self._place

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from edge_agent.sources.columns import Carrier, Layout, aside, join
 from edge_agent.sources.csvtext import CsvForm, CsvRecords
+from edge_agent.sources.escaped import breaks_lines_plainly
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds.encoding import breaks_lines_plainly, encoding_of
+from edge_agent.sources.kinds.encoding import encoding_of
 from edge_agent.sources.kinds.kind import FileTable, Head, Opened
 from edge_agent.sources.slicing import slices
 from edge_agent.sources.source import Rows

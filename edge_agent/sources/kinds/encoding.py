@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
-
 from edge_agent.sources import charsets
-from edge_agent.sources.escaped import is_shifting
 from edge_agent.sources.filerule import AUTO, FileRule
 from edge_agent.sources.kinds.kind import Opened
 
@@ -18,9 +15,3 @@ def encoding_of(opened: Opened, rule: FileRule) -> str:
     if not found.confidence:
         raise opened.refused("it is no text")
     return found.encoding
-
-
-def breaks_lines_plainly(encoding: str) -> bool:
-    """Whether the bytes CR and LF are line breaks wherever they stand, and what is behind one means the same alone."""
-    name = codecs.lookup(encoding).name.removesuffix("-sig")
-    return not is_shifting(name) and "\r\n".encode(name) == b"\r\n"

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from edge_agent.sources.columns import Carrier, Encoded, Layout
 from edge_agent.sources.csvtext import problem_of_names
-from edge_agent.sources.escaped import is_shifting
+from edge_agent.sources.escaped import breaks_lines_plainly, is_shifting
 from edge_agent.sources.filerule import FileRule
-from edge_agent.sources.kinds.encoding import breaks_lines_plainly, encoding_of
+from edge_agent.sources.kinds.encoding import encoding_of
 from edge_agent.sources.kinds.fixedlines import FixedLines
 from edge_agent.sources.kinds.kind import FileTable, Head, Opened
 from edge_agent.sources.slicing import slices

@@ -235,3 +235,64 @@ def test_a_file_that_is_written_while_it_is_read_leaves_no_mark(make: Make, shar
     with pytest.raises(Rejected, match="GC-2014"):
         list(slices)
     assert source.mark(name("a.csv")) == ""
+
+
+GROWING = CSV.model_copy(update={"append_only": True})
+
+
+def test_a_file_that_never_rests_is_read_up_to_its_last_line_break(share: Path) -> None:
+    now = share.stat().st_mtime
+    source = FilesSource("f", share, (GROWING,), stable_seconds=3_600.0, clock=lambda: now)
+    path = share / "a.csv"
+    path.write_bytes(b"a,b\n1,2\n3,")
+    assert [info.name.name for info in source.inventory()] == ["a.csv"]
+    found, mark = whole(source, "a.csv")
+    assert found == [("1", "2")]
+    with path.open("ab") as file:
+        file.write(b"4\n5")
+    token = source.token(name("a.csv"))
+    grown = since(source, "a.csv", mark)
+    assert grown is not None
+    assert grown[0] == [("3", "4")]
+    assert source.token(name("a.csv")) == token, "what came was read"
+
+
+def test_a_file_that_grows_while_it_is_read_is_no_other_file(make: Make, share: Path) -> None:
+    path = share / "a.csv"
+    path.write_bytes(b"a\n" + b"1\n" * 20_000)
+    source = make(GROWING)
+    slices = source.whole(source.describe(name("a.csv")))
+    first = next(slices).count
+    with path.open("ab") as file:
+        file.write(b"2\n")
+    assert first + sum(rows.count for rows in slices) == 20_000
+    grown = since(source, "a.csv", source.mark(name("a.csv")))
+    assert grown is not None
+    assert grown[0] == [("2",)]
+    path.write_bytes(b"a\n3\n")
+    assert since(source, "a.csv", grown[1]) is None
+    assert whole(source, "a.csv")[0] == [("3",)]
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b"])
+def test_a_file_without_a_line_is_not_there_yet(make: Make, share: Path, content: bytes) -> None:
+    (share / "a.csv").write_bytes(content)
+    source = make(GROWING)
+    with pytest.raises(Rejected, match="GC-2014"):
+        source.describe(name("a.csv"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "json"},
+        {"kind": "auto"},
+        {"encoding": "auto"},
+        {"encoding": "utf-16"},
+        {"encoding": "hz"},
+        {"keep_bytes": True},
+    ],
+)
+def test_what_cannot_be_read_while_it_grows_is_refused_in_the_rule(said: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="append_only"):
+        FileRule.model_validate({"glob": "*", "append_only": True, **said})
