@@ -73,7 +73,7 @@ def _sent(one: Site, seconds: float, name: str) -> Latency:
     plan = write_plan(folder, folder / "slices.arrow", GROUPS_PER_SECOND, GROUP_ROWS)
     one.start_module("agent", "bench.sender", str(one.agent_config), str(plan.file))
     one.wait_until(lambda: one.agent_status().get("link", {}).get("centre_online", False), 60)
-    log, before = DeltaLog(one.lake, "outpatient"), one.usages()
+    log, before = DeltaLog(one.lake / "changes", "outpatient"), one.usages()
     log.poll()
     plan.start.touch()
     receipted, queryable = _watch(one, plan, log, seconds + 60)
@@ -87,7 +87,7 @@ def _age(one: Site, commits: int) -> None:
     after commits of the centre's own, that they are durable."""
     one.stop("centre")
     lake = DeltaLake(one.lake)
-    upkeep = Upkeep(lake, reader_hours=0, wall=time.time)
+    upkeep = Upkeep(lake, wall=time.time)
     (path,) = [path for path in lake.tables() if "outpatient" in path and path.startswith("changes/")]
     schema = lake.schema(path)
     assert schema is not None

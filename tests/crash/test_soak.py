@@ -35,7 +35,8 @@ from tests.servers import require_server
 SEED = int(os.environ.get("GUICANG_SEED", "20261127"))
 HOSPITALS, TABLES, SECONDS = map(int, os.environ.get("GUICANG_SOAK", "2x6x10").split("x"))
 CHANGES_PER_STEP = 20
-SETTLE_SECONDS = 240.0
+SETTLE_SECONDS = 240.0 + 4.0 * HOSPITALS * TABLES
+"""Two cores have all hospitals and the centre to carry, whose maintenance never rests."""
 KILL_SECONDS = (1.0, 5.0)
 
 RESTLESS = (
