@@ -76,6 +76,14 @@ class Reading:
             if self._dialect.usable(self._raw):
                 self._translated(cursor.close)
 
+    def spared(self, ask: Callable[[], T], otherwise: T) -> T:
+        """What `ask` reads, or `otherwise` where the database refuses or fails it. Only as the last of a
+        transaction: SQL Server ends one at such a failure."""
+        try:
+            return ask()
+        except (DBAPIError, self._driver_error, OSError, UnicodeError, Expired, Silent):
+            return otherwise
+
     def commit(self) -> None:
         """What else it did takes effect; a transaction that only read needs none."""
         self._translated(self._raw.commit)

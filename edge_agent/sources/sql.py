@@ -23,7 +23,7 @@ from sqlalchemy.pool import StaticPool
 
 from edge_agent.sources.address import bad_address, read_address
 from edge_agent.sources.columns import Layout, join, weight
-from edge_agent.sources.comments import commented
+from edge_agent.sources.comments import Comments, commented
 from edge_agent.sources.dialects import dialect as statements
 from edge_agent.sources.dialects.dialect import COLLATION, REFUSED, KeyChoice, TableFacts, choose_key
 from edge_agent.sources.ordered import order_of, page_of
@@ -131,7 +131,9 @@ class SqlSource:
 
     def describe(self, table: TableName) -> TableSchema:
         with self._reading(table) as reading:
-            return self._describe(reading, table)[0]
+            schema = self._describe(reading, table)[0]
+            told = reading.spared(lambda: self._dialect.comments(reading.rows, table), Comments())
+            return commented(schema, told)
 
     def _describe(self, reading: Reading, table: TableName) -> tuple[TableSchema, bool]:
         """The schema, and whether the database itself enforces its key."""

@@ -162,6 +162,10 @@ class Dialect(ABC):
     def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
         """That table (or none), or all tables."""
 
+    def comments(self, fetch: Fetch, table: TableName) -> Comments:
+        """What only a query of its own tells. May fail; `fetch` gives text as the driver does."""
+        return Comments()
+
     @abstractmethod
     def carrier(self, column: Column) -> Carrier | Encoded: ...
 

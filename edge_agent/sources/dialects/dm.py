@@ -21,7 +21,9 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import REFUSED, Dialect, Fetch, TableFacts, Trouble, UniqueIndex
+from edge_agent.sources.dialects.dictionary_comments import read_comments
 from edge_agent.sources.dialects.plain import PlainEngine, register
 from edge_agent.sources.spelt import spell
 from protocol.names import TableName
@@ -243,6 +245,9 @@ class Dm(Dialect):
             _facts(name, list(lines), keys.get(name, ()))
             for name, lines in groupby(rows, key=lambda row: tuple(row[:2]))
         ]
+
+    def comments(self, fetch: Fetch, table: TableName) -> Comments:
+        return read_comments(fetch, table, ("?", "?"), None)
 
     def carrier(self, column: Column) -> Carrier:
         if pa.types.is_integer(column.wire):

@@ -22,8 +22,15 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Encoded
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble
-from edge_agent.sources.dialects.mssql_catalogue import CHARSET, COLLATED, read_catalogue, word
+from edge_agent.sources.dialects.mssql_catalogue import (
+    CHARSET,
+    COLLATED,
+    read_catalogue,
+    read_comments,
+    word,
+)
 from edge_agent.sources.dialects.mssql_errors import QUERY_TIMEOUT, number_of, trouble_of
 from edge_agent.sources.dialects.oracle import charset_problem
 from edge_agent.sources.dialects.plain import PlainEngine, register
@@ -214,6 +221,9 @@ class Mssql(Dialect):
 
     def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
         return read_catalogue(fetch, table, self._charset)
+
+    def comments(self, fetch: Fetch, table: TableName) -> Comments:
+        return read_comments(fetch, table, self._charset)
 
     def carrier(self, column: Column) -> Carrier | Encoded:
         if CHARSET in column.meta:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import Fetch, TableFacts, UniqueIndex
 from protocol.names import TableName
 from protocol.schema import Column
@@ -62,6 +63,19 @@ SELECT OBJECT_SCHEMA_NAME(p.target_object_id), OBJECT_NAME(p.target_object_id)
 FROM sys.security_predicates p JOIN sys.security_policies y ON y.object_id = p.object_id
 WHERE p.predicate_type = 0 AND y.is_enabled = 1
 """
+
+_COMMENTS = """
+SELECT c.name, CAST(SQL_VARIANT_PROPERTY(p.value, 'BaseType') AS nvarchar(128)),
+    CAST(COLLATIONPROPERTY(CAST(SQL_VARIANT_PROPERTY(p.value, 'Collation') AS nvarchar(128)), 'CodePage') AS int),
+    CONVERT(varbinary(8000), p.value)
+FROM sys.extended_properties p
+JOIN sys.tables t ON t.object_id = p.major_id
+JOIN sys.schemas s ON s.schema_id = t.schema_id
+LEFT JOIN sys.columns c ON c.object_id = p.major_id AND c.column_id = p.minor_id
+WHERE p.class = 1 AND p.name = N'MS_Description' AND (p.minor_id = 0 OR c.column_id IS NOT NULL)
+    AND p.value IS NOT NULL
+"""
+"""A property has at most 7,500 bytes (sp_addextendedproperty)."""
 
 _CODE_PAGES = {65001: "utf-8", 936: "gbk", 950: "cp950", 932: "cp932", 949: "cp949", 874: "cp874"} | {
     number: f"cp{number}" for number in (437, 850, *range(1250, 1259))
@@ -133,6 +147,22 @@ def read_catalogue(fetch: Fetch, table: TableName | None, declared: str | None) 
         _facts(name, list(lines), keys, refused.get(name[1:]), declared)
         for name, lines in groupby(rows, key=lambda row: tuple(row[:3]))
     ]
+
+
+def read_comments(fetch: Fetch, table: TableName, declared: str | None) -> Comments:
+    """The property in which SQL Server's own tools keep descriptions. Its text comes as its bytes, as all text does;
+    what is no text there is no comment."""
+    told = {
+        name: _described(kind, declared or _CODE_PAGES.get(page, "ascii"), value)
+        for name, kind, page, value in fetch(f"{_COMMENTS}{_ONE}", (table.schema, table.name))
+    }
+    return Comments.of(told.pop(None, None), told)
+
+
+def _described(kind: str, charset: str, value: bytes) -> str | None:
+    if kind not in ("char", "varchar", "nchar", "nvarchar"):
+        return None
+    return value.decode("utf-16-le" if kind.startswith("n") else charset, "replace")
 
 
 def _refused(fetch: Fetch) -> dict[tuple[Any, ...], str]:

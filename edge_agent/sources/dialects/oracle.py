@@ -23,12 +23,15 @@ import pyarrow as pa
 from sqlalchemy import URL
 
 from edge_agent.sources.columns import Carrier, Encoded
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import Dialect, Fetch, TableFacts, Trouble
+from edge_agent.sources.dialects.dictionary_comments import read_comments
 from edge_agent.sources.dialects.oracle_catalogue import (
     CHARSET,
     PIECE_CHARS,
     PIECES,
     SPOKEN,
+    charset_of,
     read_catalogue,
     word,
 )
@@ -165,6 +168,9 @@ class Oracle(Dialect):
 
     def catalogue(self, fetch: Fetch, table: TableName | None) -> list[TableFacts]:
         return read_catalogue(fetch, table, self._charset)
+
+    def comments(self, fetch: Fetch, table: TableName) -> Comments:
+        return read_comments(fetch, table, (":1", ":2"), charset_of(fetch, self._charset))
 
     def carrier(self, column: Column) -> Carrier | Encoded:
         kind = word(column)

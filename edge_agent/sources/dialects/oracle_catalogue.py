@@ -145,11 +145,21 @@ def read_catalogue(fetch: Fetch, table: TableName | None, declared: str | None) 
         return []
     keys = _keys(fetch(f"{_KEYS}{only.format('k')}{_KEYS_ORDER}", values))
     hidden = {tuple(row) for row in fetch(_POLICIES, ())}
-    charset = fetch(_CHARSET, ())[0][0]
+    charset = _charset(fetch)
     return [
         _facts(name, list(lines), keys, name in hidden, charset, declared)
         for name, lines in groupby(rows, key=lambda row: tuple(row[:2]))
     ]
+
+
+def charset_of(fetch: Fetch, declared: str | None) -> str | None:
+    """Python's name of the character set that text is read in as bytes; None where the server converts it."""
+    return declared or _CHARSETS.get(_charset(fetch))
+
+
+def _charset(fetch: Fetch) -> str:
+    name = fetch(_CHARSET, ())[0][0]
+    return name.decode("ascii") if isinstance(name, bytes | bytearray) else str(name)
 
 
 def _keys(rows: Sequence[Sequence[Any]]) -> dict[tuple[Any, ...], list[UniqueIndex]]:

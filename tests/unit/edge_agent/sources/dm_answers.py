@@ -51,4 +51,11 @@ def dialect() -> Dm:
 
 
 def fetch(sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    return KEYS if "all_constraints" in sql else COLUMNS
+    commented = values == ("HIS", "就诊")
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "all_tab_comments": [("门诊就诊",)] if commented else [],
+        "all_col_comments": [("就诊号", "挂号时给出")] if commented else [],
+        "all_constraints": KEYS,
+        "all_tab_columns": COLUMNS,
+    }
+    return next(found for view, found in rows.items() if view in sql)

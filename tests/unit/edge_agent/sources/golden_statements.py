@@ -80,6 +80,9 @@ def compose(name: str) -> dict[str, str]:
     asked.clear()
     dialect.catalogue(fetch, tables[0].name)
     files["catalogue of one"] = _file(("", s) for s in asked)
+    asked.clear()
+    dialect.comments(fetch, tables[0].name)
+    files["comments"] = _file(("", s) for s in asked)
     files["transaction"] = _file(("", (sql, ())) for sql in (*SESSIONS[name], dialect.begin))
     for facts in tables:
         files[facts.name.name] = _file(_of_table(dialect, facts))

@@ -68,12 +68,21 @@ KEYS = [
 ]
 
 
+COMMENTS: list[tuple[Any, ...]] = [
+    (None, "nvarchar", 936, "门诊就诊".encode("utf-16-le")),
+    ("就诊号", "varchar", 936, "挂号时给出".encode("gbk")),
+    ("姓名", "varchar", 1252, "病人".encode("gbk")),
+]
+"""Of the table 就诊 and its columns; the last one stands under a foreign label."""
+
+
 def dialect() -> Mssql:
     return Mssql()
 
 
 def fetch(sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     rows: dict[str, list[tuple[Any, ...]]] = {
+        "sys.extended_properties": COMMENTS if values == ("dbo", "就诊") else [],
         "OBJECT_ID('sys": [(-1, -2)],
         "sys.masked_columns": [("dbo", "masked")],
         "sys.security_predicates": [],

@@ -78,12 +78,25 @@ KEYS = [
 ]
 
 
+COMMENTS = {"": "门诊就诊", "就诊号": "挂号时给出", "姓名": "1" + "病人" * 300}
+"""Of the table 就诊 and its columns; the last one is longer than a piece of 500 bytes, whose end parts a character."""
+
+
+def pieces(text: str) -> tuple[bytes | None, ...]:
+    """A comment as a database in US7ASCII gives it, in which each byte is a character."""
+    data = text.encode("gb18030")
+    return tuple(data[at : at + 500] or None for at in range(0, 4_000, 500))
+
+
 def dialect() -> Oracle:
     return Oracle("gb18030")
 
 
 def fetch(sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    commented = COMMENTS if values == ("HIS", "就诊") else {}
     rows: dict[str, list[tuple[Any, ...]]] = {
+        "all_tab_comments": [pieces(text) for name, text in commented.items() if not name],
+        "all_col_comments": [(name.encode(), *pieces(text)) for name, text in commented.items() if name],
         "all_tab_columns": COLUMNS,
         "all_constraints": KEYS,
         "all_policies": [("HIS", "SECRET")],

@@ -12,10 +12,13 @@ import pytest
 from sqlalchemy import make_url
 
 from edge_agent.sources.columns import build
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dm import Dm, connect_arguments, wire_type
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent
+from protocol.names import TableName
 from protocol.schema import Column
+from tests.unit.edge_agent.sources import dm_answers
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,12 @@ def test_errors_are_told_in_fixed_words(number: int | None, everywhere: bool, co
     trouble = Dm().trouble(Exception(detail))
     assert (trouble.everywhere, trouble.expired, trouble.code) == (everywhere, False, code)
     assert "value" not in trouble.reason
+
+
+def test_comments_are_the_dictionarys() -> None:
+    told = Dm().comments(dm_answers.fetch, TableName(None, "HIS", "就诊"))
+    assert told == Comments("门诊就诊", {"就诊号": "挂号时给出"})
+    assert Dm().comments(dm_answers.fetch, TableName(None, "HIS", "KINDS")) == Comments()
 
 
 def test_values_are_read_and_bound_exactly() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from edge_agent.sources.columns import build
+from edge_agent.sources.comments import Comments
 from edge_agent.sources.dialects.dialect import Trouble
 from edge_agent.sources.dialects.mssql import (
     PARAMETERS_MAX,
@@ -26,6 +27,7 @@ from edge_agent.sources.dialects.mssql_catalogue import CHARSET, COLLATED, read_
 from edge_agent.sources.dialects.mssql_errors import trouble_of
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent, Transient
+from protocol.names import TableName
 from protocol.schema import Column
 from tests.unit.edge_agent.sources import mssql_answers
 
@@ -182,6 +184,34 @@ def test_only_text_that_leads_back_to_its_bytes_is_a_key(
     facts = read_catalogue(mssql_answers.fetch, None, declared)
     column = next(c for f in facts for c in f.columns if c.name == name)
     assert Mssql(declared).comparable(column) == comparable
+
+
+VISIT = TableName("his", "dbo", "就诊")
+
+
+def test_descriptions_are_read_by_their_code_page_or_the_declared_one() -> None:
+    assert Mssql().comments(mssql_answers.fetch, VISIT) == Comments(
+        "门诊就诊", {"就诊号": "挂号时给出", "姓名": "病人".encode("gbk").decode("cp1252")}
+    )
+    declared = Mssql("gbk").comments(mssql_answers.fetch, VISIT)
+    assert declared == Comments("门诊就诊", {"就诊号": "挂号时给出", "姓名": "病人"})
+    assert Mssql().comments(mssql_answers.fetch, TableName("his", "dbo", "kinds")) == Comments()
+
+
+@pytest.mark.parametrize(
+    ("kind", "page", "value", "text"),
+    [
+        ("nvarchar", 936, b"a\x00\x00\xd8b\x00", "a\ufffdb"),
+        ("varchar", 936, b"a\xff", "a\ufffd"),
+        ("char", 4711, b"a\xff", "a\ufffd"),
+        ("int", None, b"\x00\x00\x00\x07", None),
+    ],
+)
+def test_what_is_no_text_is_described_as_well_as_it_can(
+    kind: str, page: int | None, value: bytes, text: str | None
+) -> None:
+    told = Mssql().comments(lambda sql, values: [("c", kind, page, value)], VISIT)
+    assert told == Comments.of(None, {"c": text})
 
 
 @pytest.mark.parametrize("kind", ["varchar(max)", "nvarchar(max)", "varbinary(max)"])

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from edge_agent.sources.columns import build
+from edge_agent.sources.comments import Comments, commented
 from edge_agent.sources.dialects.oracle import Oracle, connect_arguments, output_handler
 from edge_agent.sources.dialects.oracle_catalogue import CHARSET, read_catalogue, wire_type
 from edge_agent.sources.dialects.oracle_errors import trouble_of
 from edge_agent.sources.sql import SqlSource
 from protocol.errors import Permanent, Transient
-from protocol.schema import Column
+from protocol.names import TableName
+from protocol.schema import Column, TableSchema
 from tests.unit.edge_agent.sources import oracle_answers
 
 
@@ -136,6 +138,32 @@ def test_text_that_is_not_unicode_comes_as_bytes(
     assert (column.wire, column.meta.get(CHARSET)) == (wire, known)
     text = "CAST_TO_RAW" in Oracle().selected(column)
     assert text == (charset != "AL32UTF8")
+
+
+def test_comments_of_a_wrongly_labelled_database_are_in_what_the_address_names() -> None:
+    told = Oracle("gb18030").comments(oracle_answers.fetch, TableName(None, "HIS", "就诊"))
+    assert {"": told.table, **told.columns} == oracle_answers.COMMENTS
+    assert Oracle("gb18030").comments(oracle_answers.fetch, TableName(None, "HIS", "KINDS")) == Comments()
+    ascii_only = Oracle().comments(oracle_answers.fetch, TableName(None, "HIS", "就诊"))
+    assert set(ascii_only.table) == {"\ufffd"}
+    assert ascii_only.columns["姓名"].startswith("1\ufffd")
+
+
+def test_comments_of_a_database_in_unicode_are_the_servers_text() -> None:
+    odd = "编号".encode("gbk")
+
+    def fetch(sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        assert "CAST_TO_RAW" not in sql
+        if "nls_database" in sql:
+            return [(b"AL32UTF8",)]
+        return [("就诊".encode(),)] if "all_tab_comments" in sql else [("号".encode(), odd), (b"N", b"n")]
+
+    told = Oracle().comments(fetch, TableName(None, "HIS", "就诊"))
+    columns = (Column("号", pa.string(), "CLOB"), Column("N", pa.string(), "CLOB"))
+    schema = commented(TableSchema(TableName(None, "HIS", "就诊"), columns, (), {}), told)
+    assert schema.meta == {"comment": "就诊"}
+    assert set(schema.columns[0].meta["comment"]) == {"\ufffd"}
+    assert schema.columns[1].meta["comment"] == "n"
 
 
 @given(st.text("张三ab ", min_size=1, max_size=9))
