@@ -104,18 +104,16 @@ class DeltaLake(Rewriting):
         """The table's rows as they stand now, columns named as stored, with what is known of the table as metadata;
         None where there is no table."""
         with self._faults(path):
-            if not recovery.versions(self.store, tablefiles.folder(path)):
+            if (table := self._open_newest(path)) is None:
                 return None
-            table = self._open(path)
             rows = table.to_pyarrow_dataset()
             return rows.replace_schema(rows.schema.with_metadata(_known(table)))
 
     def dataset_stated(self, path: str) -> tuple[ds.Dataset, dict[str, str]] | None:
         """The rows as `dataset` gives them, and the table's properties at the same version."""
         with self._faults(path):
-            if not recovery.versions(self.store, tablefiles.folder(path)):
+            if (opened := self._open_newest(path)) is None:
                 return None
-            opened = self._open(path)
             return opened.to_pyarrow_dataset(), dict(opened.metadata().configuration)
 
     def checkpoint(self, path: str) -> int | None:
@@ -140,14 +138,20 @@ class DeltaLake(Rewriting):
                 checkpoints.seal(self.store, path, held.version, digest)
             return held.version
 
-    def _open(self, path: str, version: int | None = None) -> DeltaTable:
-        """A handle of deltalake's, at the newest version unless one is named."""
+    def _open_newest(self, path: str) -> DeltaTable | None:
+        """At the newest version that can be seen; None where there is no table."""
+        found = recovery.versions(self.store, tablefiles.folder(path))
+        return self._open(path, found[-1]) if found else None
+
+    def _open(self, path: str, version: int) -> DeltaTable:
+        """A handle of deltalake's. It lists the log itself, and takes what comes meanwhile for a gap unless it stops
+        at a version that was there before."""
         place = self.store.locate(tablefiles.folder(path))
         options = None if place.options is None else dict(place.options)
         return DeltaTable(place.address, version=version, storage_options=options)
 
-    def _look_up(self, path: str) -> Held:
-        table = self._open(path)
+    def _look_up(self, path: str, version: int) -> Held:
+        table = self._open(path, version)
         facts = table.metadata()
         physical = pa.schema(table.schema().to_arrow())
         exact = [columns.exact_name(name) for name in physical.names]

@@ -55,8 +55,8 @@ class Holding(ABC):
             self.store.establish()
 
     @abstractmethod
-    def _look_up(self, path: str) -> Held:
-        """Open a table that is there."""
+    def _look_up(self, path: str, version: int) -> Held:
+        """Open a table that is there, at its newest version."""
 
     @abstractmethod
     def _definition(self, held: Held | None, coming: Held) -> list[commits.Action]:
@@ -136,9 +136,9 @@ class Holding(ABC):
                 if path in self._tables:
                     self._tables.move_to_end(path)
                     return self._tables[path]
-            if not recovery.versions(self.store, tablefiles.folder(path)):
+            if not (found := recovery.versions(self.store, tablefiles.folder(path))):
                 return None
-            held = self._look_up(path)
+            held = self._look_up(path, found[-1])
             self._hold(path, held)
             return held
 

@@ -96,7 +96,7 @@ class Inspection:
         self._note(log, state)
         broken = []
         for version in range(state.version + 1, present[-1] + 1):
-            actions = self._entry(version) if version in present else None
+            actions = self._entry(version)
             if actions is None:
                 broken.append(version)
             elif not broken:

@@ -85,17 +85,37 @@ def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int
 
 def state(store: Store, table: str, at: int | None = None) -> TableState:
     """The state at the last version, or at version `at` by what lies below it: from a checkpoint and the entries above
-    it; version -1 where there is no table. Raises Damaged where an entry is missing or not whole."""
-    present = versions(store, table)
-    held = checkpoints.newest(store, table, at) or TableState()
-    if present and held.version + 1 < present[0]:
-        held = unsealed(store, table, present[0] - 1) or held
-    for version in present:
-        if version > held.version and (at is None or version <= at):
-            if version != held.version + 1:
-                raise Damaged
-            held.take(version, _actions(store.get(log_entry(table, version))))
-    return held
+    it; version -1 where there is no table. Commits may come and the log may be cleaned up meanwhile: entries are read
+    by their numbers, since a listing is no picture of one moment, and what seems damaged is looked at again.
+
+    Raises Damaged where an entry is missing or not whole, twice at one place above one checkpoint."""
+    seemed: tuple[int, int] | None = None
+    while True:
+        present = versions(store, table)
+        held = checkpoints.newest(store, table, at) or TableState()
+        if present and held.version + 1 < present[0]:
+            held = unsealed(store, table, present[0] - 1) or held
+        base = held.version
+        try:
+            _follow(store, table, held, present[-1] if present else -1, at)
+            return held
+        except Damaged:
+            if seemed == (base, held.version):
+                raise
+            seemed = base, held.version
+
+
+def _follow(store: Store, table: str, held: TableState, last: int, at: int | None) -> None:
+    """Bring `held` up to `at`, or to the last entry that there is, which is not below the version `last`."""
+    while at is None or held.version < at:
+        version = held.version + 1
+        try:
+            entry = store.get(log_entry(table, version))
+        except FileNotFoundError:
+            if version > last:
+                return
+            raise Damaged from None
+        held.take(version, _actions(entry))
 
 
 def added(store: Store, table: str, span: Iterable[int]) -> set[str]:
@@ -130,9 +150,7 @@ def _whole_entries(
     """The entries above `base`, up to the first that is missing or not whole. Each is synced first, then read past
     every cache, which after a failed write may hold what the disk does not."""
     entries: dict[int, list[commits.Action]] = {}
-    for version in (v for v in present if v > base):
-        if version != base + 1 + len(entries):
-            break
+    for version in range(base + 1, present[-1] + 1 if present else 0):
         with _damage_of() as damage:
             store.sync([log_entry(table, version)])
             entries[version] = _actions(store.prove(log_entry(table, version)))

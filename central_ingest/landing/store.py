@@ -75,7 +75,8 @@ class Store(Protocol):
         ...
 
     def list(self, folder: str) -> list[Item]:
-        """What lies directly in a folder, by name; `""` is the root. Empty for a folder that is not there."""
+        """What lies directly in a folder, by name; `""` is the root. Empty for a folder that is not there. What comes
+        or goes meanwhile is in it or not, each by itself: of two new names it may have the later alone."""
         ...
 
     def move(self, name: str, to: str) -> None:
