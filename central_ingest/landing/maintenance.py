@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from protocol.errors import Fault, Permanent
 
 from .delta import DeltaLake
+from .soundness import DERIVED
 from .upkeep import Upkeep, Visited
 
 log = logging.getLogger("central.maintenance")
@@ -154,12 +155,17 @@ class Maintenance:
             self._tallies[path] = tally
 
     def _pass_by(self) -> None:
-        """One table of the round. One that nobody has recovered since the start is the lander's to look at first."""
+        """One table of the round."""
         if not self._round:
             self._round.extend(self._paths())
-        if self._round and self._lake.is_recovered(path := self._round.popleft()):
+        if self._round and self._is_proven(path := self._round.popleft()):
             self._guarded(path, lambda: self._upkeep.visit(path))
             self._guarded(path, lambda: self._upkeep.sweep(path))
+
+    def _is_proven(self, path: str) -> bool:
+        """One of `changes` that nobody has recovered since the start is the lander's to look at first. What is made of
+        `changes` has no lander, and the start proved what was being written there."""
+        return path.startswith(DERIVED) or self._lake.is_recovered(path)
 
     def _guarded(self, what: str, act: Callable[[], object]) -> bool:
         """Whether it went well. One table's trouble is no other's, and none of landing's."""
