@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,13 @@ from . import currency, fleet, screens
 from .config import DEFAULT_PATH
 from .ledger.ledger import Ledger
 from .terminal import ConfigOption, JsonOption, console, print_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from protocol.change import Version
+
+    from .landing.delta import DeltaLake
 
 
 def register(app: typer.Typer) -> None:
@@ -97,12 +104,27 @@ def describe(
 
         names = {kind: sql_name(kind, found[0].printed_name) for kind in (CURRENT, CHANGES)}
         facts = {"name": found[0].printed_name, **names, "path": found[0].path} | described(schema, find)
+        facts["stands_still"] = _standstill(lake, found[0].path, schema)
     finally:
         ledger.close()
     if as_json:
         print_json(facts)
         return
     screens.description(console, facts)
+
+
+def _standstill(lake: DeltaLake, path: str, schema: pa.Schema) -> dict[str, Any] | None:
+    from .landing.current import Floor
+    from .landing.describing import standstill
+    from .landing.history import History
+
+    def floor_at(version: Version | None) -> Floor:
+        history = History.as_seen(lake, path)
+        if history is None:
+            return Floor()
+        return history.floor(history.last if version is None else (version.epoch, version.seq - 1))
+
+    return standstill(schema, floor_at)
 
 
 def _is_meant(given: str, printed: str) -> bool:

@@ -314,6 +314,12 @@ def description(console: Console, facts: dict[str, Any]) -> None:
 
     say(f"{facts['current']}  {facts['comment']}".rstrip())
     say(f"  主键 key {', '.join(facts['key']) or '无 none'}")
+    if still := facts["stands_still"]:
+        key, new = (", ".join(still[name]) or "无 none" for name in ("key", "new_key"))
+        say(
+            f"  主键已变更  {_since(still)}  原主键 {key}，新主键 {new}：新主键的全量完成前，current（含物化表）不变"
+        )
+        say(f"    STANDS STILL under key {key}, materialised too, until a snapshot under key {new} has ended")
     for name, value in facts["meta"].items():
         say(f"  {name} {value}")
     for one in facts["columns"]:

@@ -1,8 +1,8 @@
 """What is known of one table: its columns with their generations and what the source says of them, and its schemas.
 
 All of it stands in the lake: the metadata of the table's `changes`, and the schemas that this names, under
-`_system/schemas`. Facts come out, ready to be JSON; nobody's values are among them. Pure: schemas are given by
-whoever can look them up.
+`_system/schemas`. Facts come out, ready to be JSON; nobody's values are among them. Pure: schemas and floors are
+given by whoever can look them up.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from protocol.schema import COMMENT, FACTS_PREFIX, SOURCE_TYPE, TableSchema, wir
 
 from . import evolution
 from .columns import stored_names
+from .current import Floor
+from .merging import standing
 
 Find = Callable[[str], TableSchema | None]
 """The schema of a fingerprint (hex), None where nobody has it."""
+
+FloorAt = Callable[[Version | None], Floor]
+"""The floor of the table's changes up to a version (None: all)."""
 
 CODE_PAGES = ("charset", "collated", "encoding")
 """What sources call a column's code page, the plainest name first."""
@@ -45,6 +50,18 @@ def describe(changes: pa.Schema, find: Find) -> dict[str, Any]:
         "columns": _columns(source, stored, seen, present),
         "schemas": [_era(era, schema, era.schema == _present(changes)) for era, schema in known],
     }
+
+
+def standstill(changes: pa.Schema, floor_at: FloorAt) -> dict[str, Any] | None:
+    """Where the key became another and neither a snapshot under it has ended nor the table was emptied since: by which
+    key `current` still stands, and which it is to be, since when. None where `current` goes on."""
+    keys = evolution.keys(changes.metadata)
+    upto = standing(keys, True, floor_at, None).as_of
+    if upto is None:
+        return None
+    stood = [era for era in keys if era is keys[0] or era.since <= upto]
+    stopped = keys[len(stood)]
+    return {"key": list(stood[-1].key), "new_key": list(keys[-1].key), "since": _place(stopped.since)}
 
 
 def _present(changes: pa.Schema) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from protocol.change import Version
 
-from .current import Mark, Span
+from .current import Floor, Mark, Span, floor
 from .lake import Txn
 from .merging import as_shown, shown_schema
 from .tablestate import LiveFile
@@ -151,6 +151,10 @@ class History:
             for piece in self.pieces(None, upto, names)
             for one in piece.filter(pc.equal(piece.column("_gc_op"), "m")).to_pylist()
         ]
+
+    def floor(self, upto: Place) -> Floor:
+        """That of the changes up to an envelope."""
+        return floor(self.marks(upto), self.reads)
 
     def reads(self, span: Span) -> int:
         """The `r` rows that stand in a span; marks have envelopes of their own."""

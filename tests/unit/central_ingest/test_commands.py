@@ -24,7 +24,7 @@ from central_ingest.ledger.ledger import AgentRecord, InventoryLine, Ledger, Tab
 from central_ingest.ledger.materialised import Standing
 from central_ingest.ledger.quarantine import Gap
 from protocol.batch import decode_batch, encode_batch
-from protocol.change import KEY
+from protocol.change import KEY, MarkKind
 from protocol.enrolment import Token
 from protocol.keys import from_base64
 from protocol.schema import Column, TableSchema
@@ -280,6 +280,36 @@ def test_a_table_is_described_by_what_the_lake_alone_knows(landed: Shell) -> Non
     assert "GC-6080" in landed.err
     assert landed.on("describe", "h1.his.db.waiting") == 78
     assert "GC-6081" in landed.err
+
+
+def test_a_table_whose_key_became_another_is_said_to_stand_still(landed: Shell) -> None:
+    ledger = landed.ledger()
+    record = next(one for one in ledger.lake_tables() if one.table == VISITS.table)
+    ledger.close()
+    lake = DeltaLake(load(landed.config).lake_dir)
+
+    def said(kind: MarkKind, seq: int, *key: str) -> Any:
+        other = TableSchema(VISITS.table, VISITS.columns, key)
+        lake.append(record.path, mark_row(a_mark(VISITS.table, 0, kind, other), other, 2, seq, 0), [])
+        assert landed.on("describe", "h1.his.db.visits", "--json") == 0
+        return json.loads(landed.out)["stands_still"]
+
+    assert said(MarkKind.SNAPSHOT_BEGIN, 6, *VISITS.key) is None
+    since = {"epoch": 2, "seq": 7}
+    still = {"key": ["id"], "new_key": ["name"], "since": since}
+    assert said(MarkKind.SNAPSHOT_BEGIN, 7, "name") == still
+    assert said(MarkKind.SNAPSHOT_BEGIN, 8) == {"key": ["id"], "new_key": [], "since": since}
+    assert landed.on("describe", "h1.his.db.visits") == 0
+    for told in ("自 since 2/7", "原主键 id，新主键 无 none", "STANDS STILL"):
+        assert told in landed.out
+    assert said(MarkKind.TRUNCATE, 9) is None
+    assert said(MarkKind.SNAPSHOT_BEGIN, 10, "id") == {
+        "key": [],
+        "new_key": ["id"],
+        "since": since | {"seq": 10},
+    }
+    assert landed.on("describe", "h1.his.db.visits") == 0
+    assert "无 none" in landed.out
 
 
 @pytest.mark.parametrize("command", ["status", "sites", "tables", "run"])
