@@ -65,16 +65,24 @@ class Stage:
 
     def join(self, url: str, other_sources: str = "", settings: Sequence[str] = ()) -> None:
         """The hospital's agent, enrolled at a centre that runs."""
+        pace = ("scan_interval_seconds = 0.5", "duty_share_max = 0.8")
+        self._join("his", "门诊信息系统", ("--url", url), (*pace, *settings), other_sources)
+
+    def join_share(self, folder: Path, settings: Sequence[str], rules: str) -> None:
+        """The same with the folder `share` as its only source; `rules` say how its files are read."""
+        self._join("share", "共享文件夹", ("--folder", str(folder)), settings, rules)
+
+    def _join(self, slug: str, name: str, place: tuple[str, str], settings: Sequence[str], more: str) -> None:
         token = self.central("invite", self.site, "--name", SITE_NAME).strip()
         self.agent(
             "init",
-            *("--state-dir", str(self.root / "edge"), "--source", "his", "--name", "门诊信息系统"),
-            *("--url", url, "--include", "*"),
+            *("--state-dir", str(self.root / "edge"), "--source", slug, "--name", name),
+            *(*place, "--include", "*"),
         )
-        for setting in ("scan_interval_seconds = 0.5", "duty_share_max = 0.8", *settings):
-            _edit(self.agent_config, "[sources.his]", setting)
+        for setting in settings:
+            _edit(self.agent_config, f"[sources.{slug}]", setting)
         with self.agent_config.open("a", encoding="utf-8") as file:
-            file.write(other_sources)
+            file.write(more)
         self.agent("enrol", token)
 
     def start_centre(self) -> None:

@@ -40,7 +40,7 @@ _SLUG = re.compile(r"([a-z0-9-]{1,32})=(.+)", re.DOTALL)
 
 
 def compare(
-    sources: str | Path | Mapping[str, str],
+    sources: str | Path | Mapping[str, str | Source],
     data_dir: Path,
     *,
     site: str | None = None,
@@ -53,9 +53,9 @@ def compare(
     require_query: bool = False,
     show_values: bool = False,
 ) -> Report:
-    """Compare `sources` (by slug; a single one needs none where the centre has no other) with the centre below
-    `data_dir`. `include` and `exclude` are patterns of table names with * and ?, `keys` overrides by what columns
-    rows are matched. Raises ComparisonError where nothing can be compared at all."""
+    """Compare `sources` (by slug; a single one needs none where the centre has no other; closed in the end) with the
+    centre below `data_dir`. `include` and `exclude` are patterns of table names with * and ?, `keys` overrides by what
+    columns rows are matched. Raises ComparisonError where nothing can be compared at all."""
     given = sources if isinstance(sources, Mapping) else {"": str(sources)}
     known = catalogue.read(data_dir)
     report = Report(query_checked=query_command is not None)
@@ -64,7 +64,7 @@ def compare(
     with ExitStack() as stack:
         asked = None if query_command is None else stack.enter_context(Asked(query_command))
         for slug, place in given.items():
-            source = open_source(place, csv_rules)
+            source = open_source(place, csv_rules) if isinstance(place, str) else place
             try:
                 one = _Comparison(data_dir, known, source, dict(keys or {}), asked, allow_gone, show_values)
                 report.tables += one.run(site, slug, _Wanted(include, exclude))

@@ -22,31 +22,21 @@ from edge_agent.sources.registry import open_source
 from edge_agent.sources.settings import FilesSettings
 from protocol.canonical import decode, encode_rows
 from protocol.names import TableName
+from tests import datafiles
 from tests.integration.capturing import Capturing
-from tests.servers import SHARED, require_dataset
+from tests.servers import SHARED
 from tests.unit.edge_agent.capture.replay import split
 
-FOLDERS = (
-    "csv-spectrum", "csv-clevercsv", "dbf-dbfread", "dbf-dbasenet", "excel-calamine",
-    "hl7v2-ccda-ms-fhir-converter", "dicom-pydicom", "pdf",
-)  # fmt: skip
-FHIR = "fhir-r4-synthea-smart"
 SHARED_TABLES = ("hl7", "cda", "fhir", "dicom", "files")
-RESOURCE_BYTES_MAX = 3 << 20
-"""Larger bundles are the matter of the bench."""
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("every") / "share"
-    for name in FOLDERS:
-        require_dataset(SHARED / name)
-        shutil.copytree(SHARED / name, root / name)
-    require_dataset(SHARED / FHIR)
-    small = [one for one in (SHARED / FHIR).rglob("*.json") if one.stat().st_size < RESOURCE_BYTES_MAX]
-    (root / FHIR).mkdir()
-    for one in sorted(small)[:6]:
-        shutil.copy(one, root / FHIR)
+    for path in [*datafiles.in_folders(), *datafiles.bundles()]:
+        target = root / path.relative_to(SHARED)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
     return root
 
 
@@ -195,7 +185,7 @@ async def test_the_lake_follows_a_tree_that_is_copied_edited_moved_and_lost_whil
     rng = random.Random(6)
     made = Everything(tmp_path / "state", root)
     files = small_files(tree)
-    chosen = rng.sample(files, 120)
+    chosen = rng.sample(files, 60)
     for number, one in enumerate(chosen):
         target = root / one.relative_to(tree)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +207,7 @@ async def test_the_lake_follows_a_tree_that_is_copied_edited_moved_and_lost_whil
     assert not made.capturing.deleted("files")
     made.check()
     here = sorted(path for path in root.rglob("*") if path.is_file())
-    for path in rng.sample(here, 30):
+    for path in rng.sample(here, 20):
         match rng.choice(["edit", "grow", "rename", "delete", "replace"]):
             case "edit":
                 path.write_bytes(path.read_bytes()[::-1])
