@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_agent.sources import filetables
@@ -21,6 +21,7 @@ from edge_agent.sources.filebook import FileBook
 from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.filetables import Reading, TabularTable
 from edge_agent.sources.folder import FileState, Folder, FoundFile, VanishLimit
+from edge_agent.sources.foldernames import fitting
 from edge_agent.sources.growing import Growing, Grown
 from edge_agent.sources.kinds import registry
 from edge_agent.sources.kinds.kind import TabularKind
@@ -150,15 +151,14 @@ class FilesSource:
         for name in self._shared:
             listing.shared.setdefault(name, [])
         for name in listing.tables.keys() & listing.shared.keys():
-            self._give_way(listing, name)
+            problem = "a table that files share has its name: rename it, or give its rule a `table`"
+            self._give_way(listing.tables.pop(name), problem)
         self._prune(names, listing.tables.keys())
         self._listing = listing
         return listing
 
-    def _give_way(self, listing: _Listing, name: str) -> None:
-        """To the shared table of that name."""
-        table = listing.tables.pop(name)
-        problem = "a table that files share has its name: rename it, or give its rule a `table`"
+    def _give_way(self, table: TabularTable, problem: str) -> None:
+        """To another of the same name: what has none lands as bytes."""
         for file in table.files:
             self._note_refusal(file, table.part, Rejected("GC-2008", file=file.name, problem=problem, line=1))
 
@@ -201,12 +201,22 @@ class FilesSource:
         if registry.is_parted(rule.kind):
             parts = self._parts(file, rule, kind)
         for part in parts:
-            name = (rule.table or file.name) + (f"#{part}" if part else "")
+            name = fitting((rule.table or file.name) + (f"#{part}" if part else ""))
+            table = TabularTable(rule, kind, (file,), self._keys.get(name, rule.key), part)
             known = listing.tables.get(name)
-            if known is not None and (known.rule is not rule or rule.table is None):
+            if known is not None and known.rule.table is None and rule.table is None:
+                table = self._one_of(known, table)
+            elif known is not None and known.rule is not rule:
                 raise self._clash("it is also the name of a file")
-            files = (*known.files, file) if known is not None else (file,)
-            listing.tables[name] = TabularTable(rule, kind, files, self._keys.get(name, rule.key), part)
+            elif known is not None:
+                table = replace(known, files=(*known.files, file))
+            listing.tables[name] = table
+
+    def _one_of(self, known: TabularTable, new: TabularTable) -> TabularTable:
+        """Of two that are called alike, as a sheet and a file may be: the file, as `_single` finds it first."""
+        taken, other = (new, known) if known.part and not new.part else (known, new)
+        self._give_way(other, "another table has its name: rename the file or the sheet")
+        return taken
 
     def _parts(self, file: FoundFile, rule: FileRule, kind: TabularKind) -> Sequence[str]:
         try:

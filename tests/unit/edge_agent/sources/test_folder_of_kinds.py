@@ -19,7 +19,9 @@ from edge_agent.sources.files import FilesSource
 from edge_agent.sources.source import PageLimits, Way
 from protocol.canonical import encode_rows
 from protocol.errors import Permanent, Rejected
+from protocol.limits import NAME_BYTES_MAX
 from protocol.names import TableName
+from tests.unit.edge_agent.sources.workbooks import package, sheet_data, text_cell
 
 AUTO = FileRule(glob="**", kind="auto", encoding="auto")
 ADT = b"MSH|^~\\&|HIS|H1|LIS|H1|20240229||ADT^A01|1|P|2.4\rPID|1||77^^^HIS^MR||Zhang^San\r"
@@ -200,6 +202,44 @@ def test_a_file_gives_way_to_the_shared_table_of_its_name(make: Make, share: Pat
     ((path, problem),) = [(r["path"], r["problem"]) for r in rows(source, "files")]
     assert path == "hl7"
     assert problem.startswith("a table that files share has its name")
+
+
+def test_a_file_that_is_called_as_a_sheet_stops_no_other(make: Make, share: Path) -> None:
+    """One of the two is a table; the other lands as bytes until it has a name of its own."""
+    workbook(share / "b.xlsx", "一", "二")
+    (share / "b.xlsx#一").write_text("id;v;w\n" + "1;x;y\n" * 6)
+    (share / "c.csv").write_text("id,v\n3,z\n4,z\n")
+    source = make()
+    tables(source)
+    assert tables(source) == ["b.xlsx#一", "b.xlsx#二", "c.csv", "files"]
+    assert rows(source, "b.xlsx#一") == [{"id": "1", "v": "x", "w": "y"}] * 6
+    assert rows(source, "b.xlsx#二") == [{"id": 1, "名": "二"}]
+    ((path, problem),) = [(r["path"], r["problem"]) for r in rows_after_a_look(source, "files")]
+    assert (path, problem.partition(":")[0]) == ("b.xlsx", "another table has its name")
+    (share / "b.xlsx#一").unlink()
+    assert tables(source) == ["b.xlsx#一", "b.xlsx#二", "c.csv", "files"]
+    assert rows(source, "b.xlsx#一") == [{"id": 0, "名": "一"}]
+    assert rows_after_a_look(source, "files") == []
+
+
+def test_a_sheet_whose_name_is_too_long_for_a_table_stops_no_other(make: Make, share: Path) -> None:
+    """Of 1,024 bytes of a table's name a path may take nearly all, and who writes a workbook what he likes."""
+    title = "九" * 400
+    (share / "b.xlsx").write_bytes(package({title: sheet_data(text_cell("id"), text_cell("x"))}))
+    deep = share / ("一" * 80) / ("二" * 80) / ("三" * 80) / ("四" * 80)
+    deep.mkdir(parents=True)
+    workbook(deep / ("五" * 10 + ".xlsx"), "一二三四五六七八九十" * 3)
+    (share / "c.csv").write_text("id,v\n3,z\n4,z\n")
+    source = make()
+    found = tables(source)
+    assert len(found) == 3
+    assert "c.csv" in found
+    assert all(len(table.encode()) <= NAME_BYTES_MAX for table in found)
+    assert [rows(source, table) for table in found] == [
+        [{"id": "x"}],
+        [{"id": "3", "v": "z"}, {"id": "4", "v": "z"}],
+        [{"id": 0, "名": "一二三四五六七八九十" * 3}],
+    ]
 
 
 def test_files_of_two_kinds_share_no_table_unless_the_first_are_gone(make: Make, share: Path) -> None:
