@@ -5,12 +5,14 @@ run it from then on.
 Atheris is no part of the lock: `.venv/bin/pip install atheris` (or into an environment of its own).
 
 Each target runs in a process of its own under an address-space limit, so that neither a crash of Arrow nor memory
-without end can hide: a process that dies leaves its last input behind, and that is a finding.
+without end can hide: a process that dies leaves its last input behind, and that is a finding. So is what takes more
+memory or time than an input may, and what does not end: its process is ended with the place where it stood.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import importlib.util
 import os
@@ -26,12 +28,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .mutations import mutate
+from . import resident
 
 CORPUS = Path(__file__).parent / "corpus"
 MEMORY_BYTES = 1 << 30
 """Beyond what the process holds when it begins."""
-SLOW_SECONDS = 2.0
+GROWTH_BYTES_MAX = 256 << 20
+"""Of resident memory, for one input."""
+SLOW_SECONDS, SLOW_SECONDS_FOLDER = 2.0, 20.0
+"""Of processor time; a folder has up to six files, one time after another."""
+HANG_SECONDS = 300.0
 
 
 def main() -> int:
@@ -93,26 +99,35 @@ def _keep(target: str, data: bytes) -> Path:
 def _alone(target: str, engine: str, seed: int, seconds: float) -> int:
     if engine == "atheris":
         atheris: Any = importlib.import_module("atheris")
-        with atheris.instrument_imports(include=["protocol", "central_ingest"]):
-            from .targets import quiet, run
+        with atheris.instrument_imports(include=["protocol", "central_ingest", "edge_agent"]):
+            from .targets import CHANGES, quiet, run
     else:
-        from .targets import quiet, run
+        from .targets import CHANGES, quiet, run
     _limit()
     last = os.open(os.environ["FUZZ_LAST"], os.O_CREAT | os.O_RDWR, 0o600)
     outcomes: Counter[str] = Counter()
+    count, peak = Counter[str](), [0]
+    slow = SLOW_SECONDS_FOLDER if target == "folder" else SLOW_SECONDS
 
     def one(data: bytes) -> None:
         os.ftruncate(last, 0)
         os.pwrite(last, data, 0)
-        began = time.monotonic()
+        count.update(("inputs",))
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+        before, began = resident.begin(), time.process_time()
         try:
             with quiet():
-                outcomes[run(target, data) or "taken"] += 1
+                outcomes.update(run(target, data).split() or ("taken",))
         except Exception:
             traceback.print_exc(limit=-3)
-            print(f"{target}: found {_keep(target, data)}")
-        if time.monotonic() - began > SLOW_SECONDS:
-            print(f"{target}: {time.monotonic() - began:.1f} s for {_keep(target, data)}")
+            print(f"{target}: found {_keep(target, data)}", flush=True)
+        faulthandler.cancel_dump_traceback_later()
+        if (took := time.process_time() - began) > slow:
+            print(f"{target}: {took:.1f} s for {_keep(target, data)}", flush=True)
+        growth = resident.peak() - before
+        peak[0] = max(peak[0], growth)
+        if growth > GROWTH_BYTES_MAX:
+            print(f"{target}: {growth >> 20} MiB for {_keep(target, data)}", flush=True)
 
     until = time.monotonic() + seconds
     if engine == "atheris":
@@ -120,13 +135,17 @@ def _alone(target: str, engine: str, seed: int, seconds: float) -> int:
     else:
         rng, inputs = random.Random(seed), _inputs(target)
         while time.monotonic() < until:
-            one(mutate(rng.choice(inputs), rng, inputs))
-    print(f"{target}: {sum(outcomes.values())} inputs, {dict(outcomes)}")
+            one(CHANGES[target](rng.choice(inputs), rng, inputs))
+    said = dict(sorted(outcomes.items()))
+    print(f"{target}: {count.total()} inputs, at most {peak[0] >> 20} MiB for one, {said}")
     return 0
 
 
 def _inputs(target: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
+    from .targets import BEYOND_CORPUS
+
+    held = [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
+    return held + (BEYOND_CORPUS[target]() if target in BEYOND_CORPUS else [])
 
 
 def _limit() -> None:
@@ -137,13 +156,15 @@ def _limit() -> None:
 
 
 def _atheris(target: str, one: Callable[[bytes], None], seed: int, seconds: float) -> None:
+    from .targets import CHANGES
+
     atheris: Any = importlib.import_module("atheris")
     others = _inputs(target)
 
     def changed(data: bytes, size_max: int, seed_of_one: int) -> bytes:
         if seed_of_one % 4 == 0:
             return bytes(atheris.Mutate(data, size_max))
-        return mutate(data, random.Random(seed_of_one), others)[:size_max]
+        return CHANGES[target](data, random.Random(seed_of_one), others)[:size_max]
 
     work = Path(os.environ["FUZZ_LAST"] + ".work")
     work.mkdir()

@@ -17,6 +17,7 @@ from tests.unit.central_ingest.sender import VISITS, Sender, a_batch, a_piece
 from tests.unit.central_ingest.test_reception import enrol, hello, state
 from tests.unit.protocol.test_vectors import ENVELOPES, MESSAGES, SCHEMAS
 
+from .specimens import sound_scenes
 from .targets import KINDS, good_envelopes
 
 FOLDER = Path(__file__).parent / "corpus"
@@ -55,6 +56,8 @@ def made() -> Iterator[tuple[str, str, bytes]]:
     yield "inner", "visits", b"\1" + a_batch(VISITS, [1, 2, 3])
     yield "inner", "piece", b"\3" + a_piece("0" * 64, 30, 0, b"x" * 10)
     yield from crashers()
+    for what, scene in sound_scenes().items():
+        yield "folder", what.replace(" ", "-"), scene
     numbers = pa.RecordBatch.from_pydict(
         {"id": pa.array([1, None]), "name": pa.array(["a", "b"]).dictionary_encode()}
     )

@@ -1,5 +1,6 @@
 """What is fuzzed: each target takes any bytes and does with them what the product does. Whatever it raises besides
-Rejected with a code of its set is a finding; so is what it decodes and cannot write again as it was.
+Rejected with a code of its set is a finding; so is what it decodes and cannot write again as it was. `folder` has a
+module of its own (`filefolder`), and changes that know files (`damage`).
 
 `inner` and `message` sign the bytes anew first, as an enrolled agent that lies would, so that what stands behind
 the signature is reached through the real reception and the real lander.
@@ -38,6 +39,11 @@ from protocol.signing import SUITE_1
 from tests.hostile.centre import EVIL, Centre
 from tests.unit.central_ingest.sender import CENTRE_KEY, SITE_KEY
 from tests.unit.protocol.test_vectors import ENVELOPES, KNOWN, MODELS, encode_again
+
+from .damage import damage
+from .filefolder import folder
+from .mutations import Mutator, mutate
+from .specimens import real_scenes
 
 CODES = frozenset({"GC-4004", "GC-5001", "GC-5002", "GC-5003", "GC-5004", "GC-5005", "GC-5006", "GC-5007"})
 """Those of refused bytes."""
@@ -181,20 +187,22 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    f.__name__: f for f in (envelope, batch, mark, message, schema, piece, inner)
+TARGETS: Mapping[str, Callable[[bytes], str | None]] = {
+    f.__name__: f for f in (envelope, batch, mark, message, schema, piece, inner, folder)
 }
+CHANGES: Mapping[str, Mutator] = dict.fromkeys(TARGETS, mutate) | {"folder": damage}
+BEYOND_CORPUS: Mapping[str, Callable[[], list[bytes]]] = {"folder": real_scenes}
+"""Inputs that lie outside the repository, where they are there."""
 
 
 def run(target: str, data: bytes) -> str:
-    """The outcome: "" or the code of a refusal. Raises whatever is a finding."""
+    """The outcome: "", the code of a refusal, or what the target says, word by word. Raises whatever is a finding."""
     try:
-        TARGETS[target](data)
+        return TARGETS[target](data) or ""
     except Rejected as refused:
         if refused.code not in CODES:
             raise Finding(refused.code) from refused
         return refused.code
-    return ""
 
 
 def good_envelopes() -> list[tuple[Kind, bytes, bytes]]:
