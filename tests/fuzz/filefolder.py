@@ -45,7 +45,7 @@ def folder(data: bytes) -> str:
     scene = Scene.of(data)
     place = tempfile.mkdtemp(prefix="guicang-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None)
     try:
-        return "; ".join(_live_through(scene, Path(place)))
+        return " ".join(_live_through(scene, Path(place)))
     finally:
         shutil.rmtree(place)
 
@@ -176,9 +176,11 @@ def _end(reading: FolderReading, rule: FileRule, name: str, data: bytes, seen: S
         return f"{kind}:refused" if refused else f"{kind}:file"
     if rule.table is not None and registry.is_tabular(rule.kind):
         return f"{kind}:set"  # it waits for those that are refused, or for its like
-    if rule.append_only and {seen.faults[table].code for table in failed} == {"GC-2014"}:
-        return f"{kind}:growing"
     codes = {table: seen.faults[table].code for table in failed}
+    if rule.append_only and set(codes.values()) == {"GC-2014"}:
+        return f"{kind}:growing"
+    if rule.key and set(codes.values()) <= {"GC-2004", "GC-2005"}:
+        return f"{kind}:unkeyed"  # a table, whose key is none: capture waits for another rule
     raise Wrong(f"nothing of {path} landed: {kind}, tables {own}, {codes}, {[t for t, _ in landed]}")
 
 
