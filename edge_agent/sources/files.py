@@ -321,11 +321,10 @@ class FilesSource:
             return shared.schema(table)
         one = self._table(table)
         try:
-            self._reading.columns(one)
+            return self._reading.describe(table, one)
         except Rejected as fault:
             self._note_refusals(one, fault)
             raise
-        return self._reading.describe(table, one)
 
     def way(self, schema: TableSchema) -> Way:
         return Way.WHOLE if self._shared_table(schema.table) is None else Way.RANGES

@@ -117,6 +117,18 @@ def test_what_is_no_table_lands_as_bytes_until_it_is_one(make: Make, share: Path
     assert caught.value.code == "GC-2014"
 
 
+def test_a_table_without_its_key_lands_as_bytes_until_it_has_it(make: Make, share: Path) -> None:
+    (share / "a.csv").write_text("no,v\n1,x\n")
+    source = make(FileRule(glob="**", kind="csv", key=("id",)))
+    with pytest.raises(Rejected) as caught:
+        rows(source, "a.csv")
+    (row,) = rows_after_a_look(source, "files")
+    assert (row["path"], row["problem"]) == ("a.csv", caught.value.facts["problem"])
+    (share / "a.csv").write_text("id,v\n1,x\n")
+    assert rows(source, "a.csv") == [{"id": "1", "v": "x"}]
+    assert rows_after_a_look(source, "files") == []
+
+
 def test_a_workbook_that_goes_bad_keeps_its_tables(make: Make, share: Path) -> None:
     workbook(share / "b.xlsx", "一", "二")
     assert tables(make()) == ["b.xlsx#一", "b.xlsx#二"]
