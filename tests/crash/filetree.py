@@ -32,12 +32,13 @@ class FileTree:
 
     def __init__(self, root: Path, book: Path) -> None:
         self._root = root
-        self._source = FilesSource("share", root, (RULE,), stable_seconds=0, book=_chosen(book))
+        chosen = _chosen(book)
+        self._source = FilesSource("share", root, (RULE,), stable_seconds=0, book=chosen)
         self._tables: dict[str, tuple[TableSchema, list[Rows]]] = {}
-        self.refused: dict[str, str] = {}
-        """Files that should be tables and are none, or not whole ones, with the reason's code."""
         self._read()
         self._read()  # what was refused has a row of its own now
+        self.refused = set(chosen.refusals())
+        """Files that should be tables and are none, or not whole ones."""
 
     def close(self) -> None:
         self._source.close()
@@ -87,7 +88,6 @@ class FileTree:
             except Rejected as fault:
                 if fault.code not in NO_TABLE:
                     raise
-                self.refused[str(fault.facts["file"])] = fault.code
 
     def _rows(self, schema: TableSchema) -> Iterator[Rows]:
         if self._source.way(schema) is Way.WHOLE:
