@@ -129,13 +129,14 @@ class DeltaLake(Rewriting):
                     return None
                 self.make_durable(path, held.version)
             expected = recovery.state(self.store, path, held.version)
-            self._open(path, held.version).create_checkpoint()
-            digest = checkpoints.prove(self.store, path, expected)
-            with self._turn(path):
-                if self._cuts.get(path, 0) != cuts:
-                    checkpoints.drop(self.store, path, held.version)
-                    return None
-                checkpoints.seal(self.store, path, held.version, digest)
+            with self._intent(path):
+                self._open(path, held.version).create_checkpoint()
+                digest = checkpoints.prove(self.store, path, expected)
+                with self._turn(path):
+                    if self._cuts.get(path, 0) != cuts:
+                        checkpoints.drop(self.store, path, held.version)
+                        return None
+                    checkpoints.seal(self.store, path, held.version, digest)
             return held.version
 
     def _open_newest(self, path: str) -> DeltaTable | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from pathlib import Path
 from .store import Item, Location
 
 _DRAFT = ".tmp"
+_DRAFTS = re.compile(r".*(\.tmp|#[0-9]+)")
+"""Ours, and those of the engine (object_store) that writes deltalake's checkpoints."""
 
 
 class LocalStore:
@@ -111,7 +114,7 @@ class LocalStore:
 
     def tidy(self, folder: str) -> None:
         for item in self.list(folder):
-            if item.name.endswith(_DRAFT):
+            if _DRAFTS.fullmatch(item.name):
                 (self._root / folder / item.name).unlink(missing_ok=True)
 
     def clear_uploads(self) -> int:

@@ -112,8 +112,8 @@ class Rewriting(Holding):
             return found
 
     def resume(self) -> None:
-        """At the start of whoever writes: prove the tables in which a rewrite was under way, so that no reader meets
-        what a power cut left of it."""
+        """At the start of whoever writes: prove the tables in which a rewrite or a checkpoint was under way, so that no
+        reader meets what a power cut left of it."""
         with self._faults("_system"):
             for item in self.store.list(_REWRITING):
                 content = self.store.get(f"{_REWRITING}/{item.name}")
@@ -180,7 +180,7 @@ class Rewriting(Holding):
 
     @contextlib.contextmanager
     def _intent(self, path: str) -> Iterator[None]:
-        """A name in the store, durable before an entry that is not can be seen."""
+        """A name in the store, durable before an entry or a checkpoint that is not can be seen."""
         name = f"{_REWRITING}/{commits.digest(path.encode())}"
         self.store.keep(name, path.encode())
         yield
