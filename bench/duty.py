@@ -44,7 +44,7 @@ def run(rows: int, shares: tuple[float, ...], seconds: float) -> list[Duty]:
                 TemporaryDirectory(prefix="guicang-bench-") as root,
                 site(Path(root), made.url, duty_share_max=share, rows_per_second_max=limit) as one,
             ):
-                log = DeltaLog(one.lake, "outpatient")
+                log = DeltaLog(one.lake / "changes", "outpatient")
                 one.start_agent()
                 one.wait_until(lambda log=log: log.has(2), 120)  # type: ignore[misc]
                 began, active, at = time.monotonic(), _active_seconds(made), log.rows

@@ -78,7 +78,7 @@ def _landed(folder: Path, table: str, rows: int, lines: int, kind: str = "csv") 
         with site(Path(root), str(folder), None, **settings) as one:
             with one.agent_config.open("a", encoding="utf-8") as config:
                 config.write(f'\n[[sources.his.rules]]\nglob = "**"\nkind = "{kind}"\n')
-            log = DeltaLog(one.lake, table)
+            log = DeltaLog(one.lake / "changes", table)
             before = one.usages()
             began = time.monotonic()
             one.start_agent()

@@ -51,7 +51,7 @@ def ours(slices: Path, rows: int, on: set[int] | None) -> Run:
         plan = write_plan(one.root, slices)
         one.start_module("agent", "bench.sender", str(one.agent_config), str(plan.file))
         one.wait_until(lambda: one.agent_status().get("link", {}).get("centre_online", False), 60)
-        log = DeltaLog(one.lake, "outpatient")
+        log = DeltaLog(one.lake / "changes", "outpatient")
         before = one.usages()
         plan.start.touch()
         began = time.monotonic()

@@ -60,7 +60,7 @@ def ours(made: Made, rows: int, **settings: Setting) -> Run:
         TemporaryDirectory(prefix="guicang-bench-") as folder,
         site(Path(folder), made.url, None, duty_share_max=1.0, **settings) as one,
     ):
-        log = DeltaLog(one.lake, "outpatient")
+        log = DeltaLog(one.lake / "changes", "outpatient")
         before = one.usages()
         began = time.monotonic()
         one.start_agent()

@@ -86,7 +86,7 @@ def run(seconds: float, server: PostgresServer | None = None) -> Fresh:
             include=[f"*{visits.TABLE}"],
         ) as one,
     ):
-        log = DeltaLog(one.lake, visits.TABLE[:10])
+        log = DeltaLog(one.lake / "changes", visits.TABLE[:10])
         one.start_agent()
         one.wait_until(lambda: log.has(MARKS), 120)
         writer, before = _Writer(here, transactions), one.usages()

@@ -88,7 +88,7 @@ def _follower(here: Hospital, name: str) -> Iterator[Follower]:
             duty_share_max=1.0,
         ) as one,
     ):
-        follower = Follower(one, slot, DeltaLog(one.lake, visits.TABLE[:10]))
+        follower = Follower(one, slot, DeltaLog(one.lake / "changes", visits.TABLE[:10]))
         one.start_agent()
         one.wait_until(lambda: follower.log.has(2), 120)  # the marks of the snapshot
         _stop(here, follower)
