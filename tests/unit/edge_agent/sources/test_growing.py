@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.sources.filebook import FileBook
@@ -67,6 +67,7 @@ cell = st.text(st.sampled_from('aé张"\n,; 1'), max_size=4)
 records = st.lists(st.tuples(cell, cell, st.just("x")), max_size=4)
 
 
+@settings(max_examples=30)
 @given(
     parts=st.lists(records, min_size=2, max_size=4),
     line_break=st.sampled_from(["\r\n", "\n"]),
@@ -296,3 +297,21 @@ def test_a_file_without_a_line_is_not_there_yet(make: Make, share: Path, content
 def test_what_cannot_be_read_while_it_grows_is_refused_in_the_rule(said: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="append_only"):
         FileRule.model_validate({"glob": "*", "append_only": True, **said})
+
+
+@pytest.mark.parametrize("how", ["cut short", "replaced"])
+def test_a_growing_file_that_becomes_another_is_not_taken_for_itself(
+    make: Make, share: Path, tmp_path: Path, how: str
+) -> None:
+    path = share / "a.csv"
+    path.write_bytes(b"a\n" + b"1\n" * 20_000)
+    source = make(GROWING)
+    slices = source.whole(source.describe(name("a.csv")))
+    next(slices)
+    if how == "replaced":
+        (tmp_path / "other").write_bytes(b"a\n" + b"2\n" * 30_000)
+        (tmp_path / "other").replace(path)
+    else:
+        os.truncate(path, 2_000)
+    with pytest.raises(Rejected, match="GC-2014"):
+        list(slices)
