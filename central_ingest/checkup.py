@@ -67,7 +67,8 @@ class Checkup:
             verdicts = list(self._judged(found))
             worst = next((one for one in verdicts if one.mend in _TABLES), None)
             if worst is not None:
-                mending.table(found, worst.mend, worst.fault.code, worst.fault.what)
+                begins = self._begins(found.path) if worst.mend is Mend.AGAIN else 0
+                mending.table(found, worst.mend, worst.fault.code, worst.fault.what, begins=begins)
             yield from verdicts
         for verdict in self._of_objects():
             self._mend_object(verdict)
@@ -99,8 +100,14 @@ class Checkup:
 
     def _judged(self, found: TableFound) -> Iterator[Verdict]:
         record = self._records.get(found.path)
-        reach = Reach(True) if found.is_sound or record is None else self._reach(record.stream)
+        needs_rows = bool(found.broken or found.bad)
+        reach = self._reach(record.stream) if record is not None and needs_rows else Reach(True)
         return judged(found, None if record is None else record.synced_version, reach)
+
+    def _begins(self, path: str) -> int:
+        """Where the journal begins of a table's stream: no mark may stand before, where it was given up."""
+        record = self._records.get(path)
+        return 0 if record is None else self._reach(record.stream).offset
 
     def _reach(self, stream: Stream) -> Reach:
         if self._reaches is None:
@@ -115,7 +122,7 @@ class Checkup:
             is_whole = entry.offset == 0 if number == 0 else is_whole
             if header.stream not in seen:
                 seen.add(header.stream)
-                yield header.stream, Reach(is_whole, (header.epoch, header.seq))
+                yield header.stream, Reach(is_whole, (header.epoch, header.seq), entry.offset)
 
     # what stands beside them
 
@@ -181,4 +188,4 @@ class Checkup:
             yield Verdict(Permanent("GC-6105", path=str(place)), Mend.PERSON, str(place))
 
 
-_TABLES = (Mend.AGAIN, Mend.SNAPSHOT, Mend.ANEW)
+_TABLES = (Mend.ASIDE, Mend.AGAIN, Mend.SNAPSHOT, Mend.ANEW)

@@ -20,6 +20,7 @@ ZH = {
     Mend.NOTHING: "无需处理",
     Mend.START: "服务下次启动时自动修复",
     Mend.AGENTS: "由服务向前置机索取",
+    Mend.ASIDE: "移走保留，表日志已含其全部内容",
     Mend.AGAIN: "移走保留，并由日志重新入库",
     Mend.SNAPSHOT: "移走保留，记录缺口并下达重新全量",
     Mend.EPOCH: "移走保留，其数据源将开始新任期并重新全量",
@@ -95,4 +96,4 @@ def _show(verdicts: list[Verdict], tables: int, repair: bool) -> None:
     console.print(f"{tables} 张表 tables，{bad} 处损坏 damaged", highlight=False)
 
 
-_MENDED = (Mend.AGAIN, Mend.SNAPSHOT, Mend.EPOCH, Mend.ANEW)
+_MENDED = (Mend.ASIDE, Mend.AGAIN, Mend.SNAPSHOT, Mend.EPOCH, Mend.ANEW)

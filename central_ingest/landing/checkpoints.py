@@ -29,7 +29,12 @@ DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EINVAL)
 
 
 def name(table: str, version: int) -> str:
-    return f"{table}/{LOG}/{commits.checkpoint_name(version)}"
+    return f"{table}/{file_name(version)}"
+
+
+def file_name(version: int) -> str:
+    """From the table's folder on."""
+    return f"{LOG}/{commits.checkpoint_name(version)}"
 
 
 def sealed(store: Store, table: str) -> dict[int, str]:
@@ -54,6 +59,21 @@ def newest(store: Store, table: str, below: int | None = None) -> TableState | N
 def sound(store: Store, table: str) -> set[int]:
     """The versions whose seal holds."""
     return {v for v, seal in sealed(store, table).items() if _sound(store, table, v, seal) is not None}
+
+
+def pointed(store: Store, table: str) -> set[int]:
+    """The version of the checkpoint that the log's own pointer leads to; none where it leads nowhere."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return {int(json.loads(read(store, f"{table}/{LOG}/{_LAST}") or b"{}")["version"])}
+    return set()
+
+
+def is_readable(version: int, content: bytes) -> bool:
+    try:
+        from_checkpoint(version, content)
+    except (ValueError, KeyError, pa.ArrowException):
+        return False
+    return True
 
 
 def read(store: Store, file: str) -> bytes | None:

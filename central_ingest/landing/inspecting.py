@@ -72,6 +72,7 @@ class Inspection:
             _held(log.txns.get(sound, {})),
             len(orphans),
             sum(one.size for one in orphans),
+            dict(self._spoilt()),
         )
 
     def _soundest(self, logs: list[_Log]) -> tuple[int, _Log]:
@@ -95,7 +96,8 @@ class Inspection:
         log = _Log(state.version)
         self._note(log, state)
         broken = []
-        for version in range(state.version + 1, present[-1] + 1):
+        first = max(0, present[0] - 1) if state.version < 0 else state.version + 1
+        for version in range(first, present[-1] + 1):
             actions = self._entry(version)
             if actions is None:
                 broken.append(version)
@@ -116,6 +118,20 @@ class Inspection:
         with contextlib.suppress(FileNotFoundError):
             return commits.decode(self._store.get(recovery.log_entry(self._path, version)))
         return None
+
+    def _spoilt(self) -> Iterator[tuple[str, Wrong]]:
+        """The log may do without them, but no engine opens a table whose newest one is not whole, or is not where the
+        log points."""
+        seals, sound = checkpoints.sealed(self._store, self._path), checkpoints.sound(self._store, self._path)
+        pointed = checkpoints.pointed(self._store, self._path)
+        for version in sorted({*seals, *pointed} - sound):
+            content = checkpoints.read(self._store, checkpoints.name(self._path, version))
+            if content is None and version in pointed:
+                yield checkpoints.file_name(version), Wrong.MISSING
+            elif content is None:
+                continue
+            elif version in seals or not checkpoints.is_readable(version, content):
+                yield checkpoints.file_name(version), Wrong.CONTENT
 
     def _look(self, file: LiveFile) -> Wrong | None:
         if file.path not in self._wrong:

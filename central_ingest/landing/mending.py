@@ -1,8 +1,8 @@
 """Mending a table of the lake as it was judged: what is not whole moves aside, and its rows come another way.
 
-The journal brings them again where it reaches back to what stays: then the stream's low-water mark goes to the
-beginning, and every table skips what it holds (invariant 4). Where it does not, only the files that are not whole
-are taken out of the table, what they held is a recorded gap, and a snapshot is ordered that heals it, as for a
+The journal brings them again where it reaches back to what stays: then the stream's low-water mark goes to the first
+record that it has, and every table skips what it holds (invariant 4). Where it does not, only the files that are not
+whole are taken out of the table, what they held is a recorded gap, and a snapshot is ordered that heals it, as for a
 quarantine that was dropped. Only while no daemon runs; a call that failed is taken up by the next one.
 """
 
@@ -33,14 +33,18 @@ class Mending:
         self._who = who
         self._now = now
 
-    def table(self, found: TableFound, mend: Mend, code: str, reason: str) -> None:
-        """`code` and `reason` stand in the record of a gap. Raises OSError, Transient GC-6005 where the store fails."""
+    def table(self, found: TableFound, mend: Mend, code: str, reason: str, *, begins: int = 0) -> None:
+        """`code` and `reason` stand in the record of a gap; `begins`: where the journal's first record of the stream
+        stands. Raises OSError, Transient GC-6005 where the store fails."""
+        if mend is Mend.ASIDE:
+            recovery.cut(self._store, found.path, found.last)
+            return
         record = next((one for one in self._ledger.lake_tables() if one.path == found.path), None)
         if mend is Mend.SNAPSHOT and record is not None:
             self._give_up(found, record, code, reason)
             return
         if mend is Mend.AGAIN and record is not None:
-            self._ledger.save_low_water({record.stream: 0})
+            self._ledger.save_low_water({record.stream: begins})
         if mend is Mend.ANEW:
             self._ledger.materialised.ask([changes_of(found.path)], self._now)
         self._cut(found, record, -1 if mend is Mend.ANEW else found.sound)

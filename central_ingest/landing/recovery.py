@@ -70,9 +70,9 @@ def cut_after_damage(store: Store, table: str, synced_version: int) -> tuple[int
     if store.lasting and (present[-1] if present else -1) == synced_version:
         return synced_version, ()  # no power cut reaches there
     sound = checkpoints.sound(store, table)
+    if found := _stands_for_what_is_gone(store, table, present, sound):
+        sound = {found.version}
     base = max(min(synced_version, present[-1]), *sound, -1) if present else -1
-    if present and base + 1 < present[0] and (found := unsealed(store, table, present[0] - 1)) is not None:
-        base, sound = found.version, {found.version}
     entries = _whole_entries(store, table, base, present)
     last, good = max(entries, default=base), set[str]()
     while (bad := _first_bad(store, table, {v: entries[v] for v in entries if v <= last}, good)) is not None:
@@ -222,6 +222,15 @@ def _move_aside(store: Store, table: str, last: int, cut: tuple[int, ...], sound
     return target
 
 
+def _stands_for_what_is_gone(
+    store: Store, table: str, present: list[int], sound: set[int]
+) -> TableState | None:
+    """The checkpoint that is all there is of the entries below the lowest one, where none that is sealed has them."""
+    if not present or present[0] <= 0 or any(version >= present[0] - 1 for version in sound):
+        return None
+    return unsealed(store, table, present[0] - 1)
+
+
 def unsealed(store: Store, table: str, lowest: int) -> TableState | None:
     """The newest checkpoint from `lowest` on that reads, where no sealed one does and entries are missing: another
     engine's, or ours whose seals are lost."""
@@ -254,14 +263,10 @@ def _fresh_folder(store: Store, parent: str, version: int) -> str:
 def cut(store: Store, table: str, last: int) -> str | None:
     """Leave nothing above version `last` (-1: no table), whole or not; returns the folder that has it now."""
     present = versions(store, table)
-    sound = {version for version in checkpoints.sound(store, table) if version <= last}
-    if (
-        present
-        and not sound
-        and present[0] > 0
-        and (found := unsealed(store, table, present[0] - 1)) is not None
-    ):
-        sound = {found.version} if found.version <= last else set()
+    sound = checkpoints.sound(store, table)
+    if found := _stands_for_what_is_gone(store, table, present, sound):
+        sound = {found.version}
+    sound = {version for version in sound if version <= last}
     return _move_aside(store, table, last, tuple(v for v in present if v > last), sound)
 
 

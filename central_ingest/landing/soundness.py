@@ -21,6 +21,7 @@ class Mend(StrEnum):
     NOTHING = "nothing need be done"
     START = "the next start of the daemon"
     AGENTS = "the daemon asks the agents"
+    ASIDE = "set aside: the table's log has all of it"
     AGAIN = "set aside, and landed again from the journal"
     SNAPSHOT = "set aside, the gap recorded, and a snapshot ordered"
     EPOCH = "set aside, and a new epoch of its source reads everything anew"
@@ -38,10 +39,12 @@ class Wrong(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Epoch and sequence of the first record that the journal has of a stream; `whole`: it has all from the start."""
+    """Epoch and sequence of the first record that the journal has of a stream, and where that stands; `whole`: it has
+    all from the start."""
 
     whole: bool
     first: tuple[int, int] | None = None
+    offset: int = 0
 
     def covers(self, held: tuple[int, int] | None) -> bool:
         """Whether everything behind the version `held` (None: from the beginning) can be landed again."""
@@ -68,10 +71,12 @@ class TableFound:
     """Epoch and sequence up to which `sound` holds everything."""
     orphans: int = 0
     orphan_bytes: int = 0
+    spoilt: Mapping[str, Wrong] = field(default_factory=dict)
+    """Checkpoints that whoever opens the table would read, by the name that their folder gives them."""
 
     @property
     def is_sound(self) -> bool:
-        return not self.broken and not self.bad
+        return not self.broken and not self.bad and not self.spoilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ def judged(found: TableFound, synced: int | None, reach: Reach) -> Iterator[Verd
     for version in found.broken:
         where = "last" if version == found.last else "middle"
         yield Verdict(Permanent("GC-6095", table=path, version=version, where=where), mend, path)
-    for name, wrong in sorted(found.bad.items()):
+    for name, wrong in sorted({**found.bad, **found.spoilt}.items()):
         yield Verdict(Permanent("GC-6096", table=path, file=name, wrong=wrong), mend, path)
     if found.is_sound and not path.startswith(DERIVED):
         yield from _beside_the_ledger(found, synced)
@@ -115,6 +120,8 @@ def _beside_the_ledger(found: TableFound, synced: int | None) -> Iterator[Verdic
 def _mend(found: TableFound, synced: int | None, reach: Reach) -> Mend:
     if found.path.startswith(DERIVED):
         return Mend.ANEW
+    if not found.broken and not found.bad:
+        return Mend.ASIDE
     durable = -1 if synced is None else synced
     above = [version for version in found.broken if version > durable]
     if len(above) == len(found.broken) and found.sound >= max(durable, found.base):

@@ -1,22 +1,27 @@
-"""A centre of which something can be broken: real lake, journal, ledger and files on a disk, and a sender for them."""
+"""A centre of which something can be broken: real journal and ledger, lake and files in any store, and a sender."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from central_ingest.checkup import Checkup
 from central_ingest.journal.files import FileJournal
 from central_ingest.lags import Lags
-from central_ingest.landing.commits import data_files, decode, entry_name
+from central_ingest.landing import checkpoints
+from central_ingest.landing.commits import data_files, decode
 from central_ingest.landing.delta import DeltaLake
 from central_ingest.landing.heat import Rhythm
 from central_ingest.landing.lander import Lander
+from central_ingest.landing.localstore import LocalStore
 from central_ingest.landing.objects import Objects
+from central_ingest.landing.recovery import log_entry
 from central_ingest.landing.refetching import Refetching
 from central_ingest.landing.scrub import GLANCE_SECONDS, IDLE_SECONDS, Pace, Scrub
 from central_ingest.landing.soundness import Verdict
+from central_ingest.landing.store import Store
 from central_ingest.ledger.ledger import Ledger
 from central_ingest.metrics import Metrics
 from central_ingest.quarantine import FileShelves, Quarantine
@@ -31,7 +36,7 @@ OTHER = table("beds", "ward")
 LARGE = b"a large value, of which there are two pieces"
 SHA256 = hashlib.sha256(LARGE).hexdigest()
 RECEIVED = 1_700_000_100_000_000
-COMMITS = 6
+COMMITS = 4
 
 
 def _look(lander: Lander, path: str) -> None:
@@ -43,12 +48,42 @@ def _look(lander: Lander, path: str) -> None:
             raise
 
 
+@dataclass(frozen=True)
+class Place:
+    """A name in a store, with the verbs of a path: what breaks one breaks the other."""
+
+    store: Store
+    name: str
+
+    def read_bytes(self) -> bytes:
+        return self.store.get(self.name)
+
+    def write_bytes(self, content: bytes) -> None:
+        self.store.put(self.name, content)
+
+    def unlink(self) -> None:
+        self.store.delete(self.name)
+
+    def exists(self) -> bool:
+        return self.store.size(self.name) is not None
+
+
 class Region:
-    def __init__(self, root: Path, *, segment_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        segment_bytes: int = 1 << 20,
+        lake: Store | None = None,
+        files: Store | None = None,
+    ) -> None:
+        """Below `root` as a data directory of the daemon's; `lake` and `files` where they lie elsewhere."""
         self.root = root
+        self.lake_store = lake or LocalStore(root / "lake")
         self.sender = Sender()
         self.journal: FileJournal
         self.ledger: Ledger
+        self._files_store = files or LocalStore(root / "files")
         self._segment_bytes = segment_bytes
         root.mkdir(parents=True, exist_ok=True)
 
@@ -57,18 +92,36 @@ class Region:
         return self.root / "lake"
 
     def table(self, name: str = "visits") -> Path:
-        return next((self.lake_dir / "changes" / SITE / "his").glob(f"*{name}-*"))
+        """On the disk."""
+        return self.lake_dir / self.path_of(name)
 
     @property
     def path(self) -> str:
-        return self.table().relative_to(self.lake_dir).as_posix()
+        return self.path_of("visits")
 
-    def entry(self, version: int, name: str = "visits") -> Path:
-        return self.table(name) / "_delta_log" / entry_name(version)
+    def path_of(self, name: str) -> str:
+        tables = {one.table.name: one.table for one in (VISITS, OTHER)}
+        return f"changes/{SITE}/his/{tables[name].directory()}"
 
-    def data_file(self, version: int, name: str = "visits") -> Path:
+    def entry(self, version: int, name: str = "visits") -> Place:
+        return Place(self.lake_store, log_entry(self.path_of(name), version))
+
+    def data_file(self, version: int, name: str = "visits") -> Place:
         ((file, _, _),) = data_files(decode(self.entry(version, name).read_bytes()) or [])
-        return self.table(name) / file
+        return Place(self.lake_store, f"{self.path_of(name)}/{file}")
+
+    @property
+    def checkpoint(self) -> Place:
+        """At the last version of a table that lived."""
+        return Place(self.lake_store, checkpoints.name(self.path, COMMITS - 1))
+
+    @property
+    def large(self) -> Place:
+        return Place(self._files_store, f"{SITE}/{SHA256}")
+
+    @property
+    def objects(self) -> Objects:
+        return Objects(self.root / "files", self._files_store)
 
     def live(self, commits: int = COMMITS) -> None:
         """A schema, a large value, and so many commits of each of two tables, one row each."""
@@ -105,7 +158,7 @@ class Region:
 
     def rows(self) -> Counter[tuple[str, int, int]]:
         """(table, sequence, id) of every row in the lake."""
-        lake, found = DeltaLake(self.lake_dir), Counter[tuple[str, int, int]]()
+        lake, found = DeltaLake(self.lake_store), Counter[tuple[str, int, int]]()
         for path in lake.tables():
             rows = lake.read(path, ["_gc_seq", "id"]).to_pylist()
             found.update((path, r["_gc_seq"], r["id"]) for r in rows)
@@ -133,10 +186,10 @@ class Region:
         place = self.root / "ledger.sqlite"
         ledger = Ledger.open(place) if repair else Ledger.as_it_is(place)
         checkup = Checkup(
-            lake=DeltaLake(self.lake_dir),
+            lake=DeltaLake(self.lake_store),
             ledger=ledger,
             journal=journal,
-            objects=Objects(self.root / "files"),
+            objects=self.objects,
             quarantine_dir=self.root / "quarantine",
             deep=deep,
         )
@@ -154,9 +207,9 @@ class Scrubbing:
         self._running = region.running()
         self.lander = self._running.__enter__()
         self.book = region.ledger.damage
-        self.objects = Objects(region.root / "files")
+        self.objects = region.objects
         self.scrub = Scrub(
-            lake=DeltaLake(region.lake_dir),
+            lake=DeltaLake(region.lake_store),
             objects=self.objects,
             ledger=region.ledger,
             refetching=Refetching(region.journal, self.objects, opener(SITE_KEY), SUITES),
@@ -196,9 +249,9 @@ class Running:
         now = lambda: float(next(clock))  # noqa: E731
         lander = Lander(
             journal=region.journal,
-            lake=DeltaLake(region.lake_dir),
+            lake=DeltaLake(region.lake_store),
             ledger=region.ledger,
-            objects=Objects(region.root / "files"),
+            objects=region.objects,
             opener=opener(SITE_KEY),
             suites=SUITES,
             metrics=Metrics(Lags(now)),
