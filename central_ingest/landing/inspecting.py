@@ -95,8 +95,9 @@ class Inspection:
     def _replayed(self, state: TableState, present: list[int]) -> _Log:
         log = _Log(state.version)
         self._note(log, state)
-        broken = []
-        first = max(0, present[0] - 1) if state.version < 0 else state.version + 1
+        broken, first = [], state.version + 1
+        if first < present[0] and self._entry(present[0] - 1) is None:
+            first = present[0] - 1  # one stands for all that went below
         for version in range(first, present[-1] + 1):
             actions = self._entry(version)
             if actions is None:
