@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
+# Tests start our programs hundreds of times: without bytecode on disk each start would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup check test crash fuzz demo bench format clean
 
 setup: $(VENV)/.ready
