@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 import shutil
+from collections import UserDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +63,25 @@ SEGMENT_BYTES_MAX = 64 << 10
 BACKLOG_BYTES_MAX = 256 << 10
 CREDIT_BYTES = 64 << 20
 INVITATION_MICROS = 10**9
-COMPILED: dict[Any, Any] = {}
-"""Of every statement of the ledger, its text: compiling them anew for each world would take a tenth of the time."""
+
+
+class Compiled(UserDict[Any, Any]):
+    """Of every statement of the ledger, its text: compiling them anew for each world would take a tenth of the time.
+
+    SQLAlchemy's key begins with the dialect, an object of each engine; here all are SQLite's.
+    """
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, tuple) and key[1:] in self.data
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.data[key[1:]]
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        self.data[key[1:]] = item
+
+
+COMPILED = Compiled()
 
 
 class WatchedJournal:
