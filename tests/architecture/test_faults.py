@@ -80,7 +80,7 @@ def collected() -> frozenset[Name]:
     files |= {file for file, _ in _TEST.findall(THREATS.read_text("utf-8"))}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=-p no:cacheprovider"]
     done = subprocess.run(
-        [*command, *sorted(files)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [*command, *sorted(files)], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     lines = (line.partition("[")[0] for line in done.stdout.splitlines() if "::" in line)
