@@ -110,10 +110,9 @@ def prove(store: Store, table: str, expected: TableState) -> str:
 
 def seal(store: Store, table: str, version: int, digest: str) -> None:
     """From now on the table can do without what lies below, and recovery begins here."""
-    if (
-        store.size(f"{table}/{LOG}/{_LAST}") is not None
-    ):  # a hint; deltalake leaves it out where the checkpoint was there
-        store.sync([f"{table}/{LOG}/{_LAST}"])
+    last = f"{table}/{LOG}/{_LAST}"
+    if store.size(last) is not None:  # a hint, which deltalake leaves out where the checkpoint was there
+        store.sync([last])
     before = sealed(store, table).items()
     seals = {v: one for v, one in before if store.size(name(table, v)) is not None} | {version: digest}
     kept = dict(sorted(seals.items())[-_KEPT:])
