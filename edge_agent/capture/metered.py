@@ -12,7 +12,17 @@ from typing import cast
 from protocol.names import TableName
 from protocol.schema import TableSchema
 
-from ..sources.source import GrowingSource, ObjectSource, Page, PageLimits, Rows, Source, TableInfo, Way
+from ..sources.source import (
+    GrowingSource,
+    ObjectSource,
+    Page,
+    PageLimits,
+    RefusingSource,
+    Rows,
+    Source,
+    TableInfo,
+    Way,
+)
 
 
 class Metered:
@@ -92,6 +102,9 @@ class Metered:
                 return
             self._rows += rows.count
             yield rows
+
+    def refuge(self, table: TableName) -> TableName | None:
+        return self._source.refuge(table) if isinstance(self._source, RefusingSource) else None
 
     def read_object(self, sha256: bytes, offset: int, count: int) -> bytes:
         with self._measured():

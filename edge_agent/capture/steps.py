@@ -18,7 +18,7 @@ from protocol.schema import TableSchema
 
 from ..orders import Orders
 from ..sources.settings import FilesSettings, SqlSettings
-from ..sources.source import Source, Way
+from ..sources.source import RefusingSource, Source, Way
 from ..spool.spool import Spool
 from . import passes
 from .facts import facts_of
@@ -85,6 +85,8 @@ class Steps:
     _tokens: dict[TableName, str] = field(default_factory=dict)
     _schemas: dict[TableName, TableSchema] = field(default_factory=dict)
     _damaged: set[TableName] = field(default_factory=set)
+    _refused: dict[TableName, tuple[TableName, int]] = field(default_factory=dict)
+    """Tables that are none: in which they land instead (`RefusingSource`), and when the last look at them began."""
     _scanning: _Scanning | None = None
     _written: set[TableName] = field(default_factory=set)
     _rested: dict[TableName, float] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class Steps:
         self.rhythm.clear()
         self._tokens.clear()
         self._damaged.clear()
+        self._refused.clear()
         self._written.clear()
         self._rested.clear()
         self.checked.clear()
@@ -170,6 +173,7 @@ class Steps:
         if self.rhythm.scanning is None:
             self._scanning = None
         self._followings = {job: one for job, one in self._followings.items() if job in jobs}
+        self._refused = {name: one for name, one in self._refused.items() if (name, Task.SCAN) in jobs}
 
     def _seconds_until_scan(self, name: TableName) -> float:
         """Of a table that an earlier process may have read."""
@@ -190,6 +194,8 @@ class Steps:
             if report.note(work, fault):
                 log.warning("%s: %s", self.slug, fault)
             seconds = self._after_fault(job, fault)
+            if work is Task.SCAN:
+                self._note_refused(source, name)
             if fault.code in SLOW:
                 now = self.clock()
                 self.rhythm.rest(job, now + min(SLOW_REST_SECONDS_MAX, SLOW_REST_FACTOR * (now - begun)))
@@ -228,7 +234,7 @@ class Steps:
         if self._scanning is None:
             self.rhythm.scanning = job
             self.rhythm.begin(job)
-            started = self.wall()
+            started = self._started[job] = self.wall()
             self._written.discard(name)
             token = source.token(name)
             if self._is_quiet(job, token):
@@ -281,7 +287,18 @@ class Steps:
         if now is not None and now.token is not None:
             self._tokens[name] = now.token
         self.checked[name] = report.done[Task.SCAN] = started
+        self._refused.pop(name, None)
+        for refused, (refuge, looked) in self._refused.items():
+            if refuge == name:  # whose scan began after that look: there is one at a time
+                self.checked[refused] = max(self.checked[refused], looked)
         return seconds
+
+    def _note_refused(self, source: Source, name: TableName) -> None:
+        """What is no table is captured with the next scan of its refuge: it does not hold the others' freshness up."""
+        refuge = source.refuge(name) if isinstance(source, RefusingSource) else None
+        self._refused.pop(name, None)
+        if refuge is not None:
+            self._refused[name] = refuge, self._started[name, Task.SCAN]
 
     # polls and windows
 

@@ -27,6 +27,7 @@ from edge_agent.sources.kinds import registry
 from edge_agent.sources.kinds.kind import TabularKind
 from edge_agent.sources.opening import open_shared
 from edge_agent.sources.records import Member, RecordTable
+from edge_agent.sources.refused import Refused
 from edge_agent.sources.rereading import Rereading
 from edge_agent.sources.source import Page, PageLimits, Rows, TableInfo, Way
 from protocol.errors import Permanent, Rejected, Transient
@@ -84,7 +85,7 @@ class FilesSource:
         self._reading = Reading(slug)
         self._growing = Growing(self._reading)
         self._marks: dict[TableName, str] = {}
-        self._generation, self._refused = self._book.generation, self._book.refusals()
+        self._generation, self._refused = self._book.generation, Refused(self._book)
         self._pruned_at = clock()
         self._shared: dict[str, RecordTable] = {}
         for name, kind in self._book.tables().items():
@@ -143,7 +144,7 @@ class FilesSource:
                 continue
             if registry.is_tabular(rule.kind):
                 self._add_tables(listing, file, rule)
-                problem = self._refusal(file)
+                problem = self._refused.problem(file)
                 if rule.keep_bytes or problem is not None:
                     self._add_member(listing, FILES, Member(file, rule, problem))
             else:
@@ -160,13 +161,15 @@ class FilesSource:
     def _give_way(self, table: TabularTable, problem: str) -> None:
         """To another of the same name: what has none lands as bytes."""
         for file in table.files:
-            self._note_refusal(file, table.part, Rejected("GC-2008", file=file.name, problem=problem, line=1))
+            fault = Rejected("GC-2008", file=file.name, problem=problem, line=1)
+            self._refused.note(file, table.part, fault)
 
     def _heed(self) -> None:
         """What another process asked to be decided anew."""
         generation = self._book.generation
         if self._generation != generation:
-            self._generation, self._refused = generation, self._book.refusals()
+            self._generation = generation
+            self._refused.reload()
             self._deciding.forget()
             self._reading.forget()
 
@@ -222,34 +225,17 @@ class FilesSource:
         try:
             parts = list(self._reading.shape(file, rule, kind))
         except Rejected as fault:
-            self._note_refusal(file, "", fault)
+            self._refused.note(file, "", fault)
             return self._book.parts(file.name)
         except Transient:
             return self._book.parts(file.name)
-        for part in {"", *self._refused.get(file.name, {})} - set(parts):
-            self._accept(file, part)
+        self._refused.accept_all_but(file, parts)
         self._book.note_parts(file.name, parts)
         return parts
 
     def _clash(self, problem: str) -> Permanent:
         key = f"sources.{self._slug}.rules"
         return Permanent("GC-1003", key=key, path="the configuration", problem=problem)
-
-    def _note_refusal(self, file: FoundFile, part: str, fault: Rejected) -> None:
-        """It is no table: its bytes land, with the reason."""
-        refusal = file.state, _reason(fault)
-        known = self._refused.setdefault(file.name, {})
-        if fault.code in filetables.NO_TABLE and known.get(part) != refusal:
-            known[part] = refusal
-            self._book.refuse(file.name, part, *refusal)
-
-    def _accept(self, file: FoundFile, part: str) -> None:
-        if self._refused.get(file.name, {}).pop(part, None) is not None:
-            self._book.accept(file.name, part)
-
-    def _refusal(self, file: FoundFile) -> str | None:
-        """Why it, or a part of it, was no table when it was last read."""
-        return next((problem for _, problem in self._refused.get(file.name, {}).values()), None)
 
     def inventory(self) -> list[TableInfo]:
         listing = self._look()
@@ -279,7 +265,7 @@ class FilesSource:
     def _note_refusals(self, table: TabularTable, fault: Rejected) -> None:
         for file in table.files:
             if file.name == fault.facts.get("file"):
-                self._note_refusal(file, table.part, fault)
+                self._refused.note(file, table.part, fault)
 
     def _table(self, table: TableName) -> TabularTable:
         found = None
@@ -294,8 +280,7 @@ class FilesSource:
     def _single(self, name: str) -> TabularTable | None:
         """The table that is one known file, or a part of one: found without a look at all others."""
         self._heed()
-        ends = [len(name), *(i for i, letter in enumerate(name) if letter == "#")]
-        found = (self._of_file(name, name[:end], name[end + 1 :]) for end in ends)
+        found = (self._of_file(name, *place) for place in _places(name))
         return next((table for table in found if table is not None), None)
 
     def _of_file(self, name: str, file_name: str, part: str) -> TabularTable | None:
@@ -325,6 +310,16 @@ class FilesSource:
         except Rejected as fault:
             self._note_refusals(one, fault)
             raise
+
+    def refuge(self, table: TableName) -> TableName | None:
+        """Of a table that is a file or a part of one: where its bytes land."""
+        if self._deciding.is_of_several(table.name):
+            return None
+        for name, part in _places(table.name):
+            file = self._folder.look(name) if self._deciding.is_wanted(name) else None
+            if file is not None and self._refused.stands(file, part):
+                return TableName(None, None, FILES)
+        return None
 
     def way(self, schema: TableSchema) -> Way:
         return Way.WHOLE if self._shared_table(schema.table) is None else Way.RANGES
@@ -385,7 +380,7 @@ class FilesSource:
             raise Rejected("GC-2014", file=str(name))
         self._marks[name] = self._book.put_mark(name.name, mark) if mark else ""
         for file in table.files:
-            self._accept(file, table.part)
+            self._refused.accept(file, table.part)
 
     # tables that files share
 
@@ -439,5 +434,7 @@ class FilesSource:
                 table.left_out.setdefault(name, None)
 
 
-def _reason(fault: Rejected) -> str:
-    return str(fault.facts.get("problem") or "its bytes are no text of the encoding")
+def _places(name: str) -> list[tuple[str, str]]:
+    """Of which file, and part of it, a table of that name may be."""
+    ends = [len(name), *(i for i, letter in enumerate(name) if letter == "#")]
+    return [(name[:end], name[end + 1 :]) for end in ends]

@@ -161,6 +161,15 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class RefusingSource(Source, Protocol):
+    """A source in which what should be a table and is none is captured all the same, in another table."""
+
+    def refuge(self, table: TableName) -> TableName | None:
+        """That other table, of one that was refused as it is now; None where nothing of it lands elsewhere."""
+        ...
+
+
+@runtime_checkable
 class GrowingSource(Source, Protocol):
     """A source that can tell that a table only grew since it was read. A mark is a word that outlives processes."""
 

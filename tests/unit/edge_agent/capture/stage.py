@@ -100,6 +100,11 @@ class Stage:
         """What the agent's clock shows from now on; it goes on with each look at it."""
         self._time = int(moment.timestamp()) * 1_000_000
 
+    @property
+    def now(self) -> int:
+        """What the agent's clock showed last."""
+        return self._time
+
     def later(self, span: timedelta) -> None:
         self._time += span // timedelta(microseconds=1)
 
