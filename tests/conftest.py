@@ -6,12 +6,16 @@ differs from run to run.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("guicang", deadline=None)
+EXAMPLES = int(os.environ.get("GUICANG_EXAMPLES", "40"))
+"""Of a property; each run draws others."""
+
+settings.register_profile("guicang", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("guicang")
 
 

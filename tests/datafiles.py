@@ -19,7 +19,7 @@ FOLDERS = (
 FHIR = "fhir-r4-synthea-smart"
 ALL = os.environ.get("GUICANG_FILES") == "all"
 SMALL_BYTES_MAX = 200_000
-PER_GROUP = 4
+PER_GROUP = 3
 
 
 def in_folders() -> list[Path]:

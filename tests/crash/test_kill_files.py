@@ -37,7 +37,7 @@ from tests.servers import SHARED, require_dataset, require_server
 SEED = int(os.environ.get("GUICANG_SEED", "20261128"))
 COPY_SECONDS = 3.0 if not datafiles.ALL else 20.0
 """How long rsync takes for each half of the tree, at least."""
-EDITS, GONE_MAX = 30 if not datafiles.ALL else 120, 14
+EDITS, GONE_MAX = 18 if not datafiles.ALL else 120, 14
 """No more vanish than may do so at once (`vanish_files_min`), whenever the next scan is."""
 KILL_SECONDS = (0.4, 4.0)
 QUIET_MICROSECONDS = 1_500_000
