@@ -20,6 +20,7 @@ from edge_agent.sources.filerule import FileRule
 from edge_agent.sources.files import FilesSource
 from edge_agent.sources.kinds.csvfile import CsvKind
 from edge_agent.sources.kinds.kind import Opened
+from edge_agent.sources.refused import Refused
 from edge_agent.sources.source import TableInfo
 from protocol.limits import MIB
 
@@ -165,8 +166,8 @@ INVENTORY = FilesSource.inventory
 FAULTS: dict[str, tuple[Any, str, Any, str]] = {
     "content in a reason": (CsvKind, "tables", _says_content, "content is said"),
     "a refused file lands nowhere": (
-        FilesSource,
-        "_refusal",
+        Refused,
+        "problem",
         lambda *_: None,
         "nothing of damaged/a.csv landed",
     ),

@@ -192,7 +192,8 @@ def test_a_key_must_be_in_the_header(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id\n1\n")
     source = FilesSource("f", tmp_path, stable_seconds=0, keys={"a.csv": ("nr",)})
     assert fault(lambda: source.describe(name("a.csv"))).code == "GC-2008"
-    assert [info.key for info in source.inventory()] == [()]
+    keys = {info.name.name: info.key for info in source.inventory()}
+    assert keys == {"a.csv": (), "files": ("path", "number")}, "its bytes land"
 
 
 def _touch(path: Path, text: str, seconds: float) -> None:
