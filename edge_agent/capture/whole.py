@@ -145,8 +145,7 @@ class WholeScan:
         slices = one.files.read_scratch(reading.scratch, one.schema)
         if self._keyed:
             self._old_keys = one.files.read_keyed(self._old.file)
-            return islice(slices, reading.slices, None)
-        if reading.behind:
+        if self._keyed or reading.behind:
             return islice(slices, reading.slices, None)
         self._remaining = one.files.read_counts(self._old.file)
         for rows in islice(slices, reading.slices):

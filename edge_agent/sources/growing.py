@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 from edge_agent.sources.filerule import FileRule
@@ -80,12 +81,13 @@ class Growing:
         if before is None or before.keys() - {file.name for file in table.files}:
             return None
         after: dict[str, _Read] = {}
-        parts: list[Callable[[], Iterator[Rows]]] = []
+        parts: list[Iterator[Rows]] = []
+        # None of them opens its file before it is asked for rows.
         for file in table.files:
             known = before.get(file.name)
             if known is None:
                 after[file.name] = self._read(file, table)
-                parts.append(lambda file=file: self._reading.rows_of(file, table, schema))  # type: ignore[misc]
+                parts.append(self._reading.rows_of(file, table, schema))
             elif known.states == _states(file, table.kind):
                 after[file.name] = known
             else:
@@ -94,10 +96,8 @@ class Growing:
                     return None
                 after[file.name] = now
                 if now.size > known.size:
-                    parts.append(
-                        lambda file=file, known=known: self._behind(file, table, schema, known)  # type: ignore[misc]
-                    )
-        return Grown((rows for part in parts for rows in part()), _as_mark(table, turn, after))
+                    parts.append(self._behind(file, table, schema, known))
+        return Grown(chain.from_iterable(parts), _as_mark(table, turn, after))
 
     def _grown(self, file: FoundFile, table: TabularTable, known: _Read) -> _Read | None:
         """What is to be known of it now; None where it does not begin with what was read."""
@@ -111,8 +111,7 @@ class Growing:
             before, after = _digests(opened.stream, known.size, size)
         if before != known.digest:
             return None
-        now = replace(known, states=_states(file, table.kind))
-        return replace(now, size=size, digest=after or "")
+        return replace(known, states=_states(file, table.kind), size=size, digest=after or "")
 
     def _behind(
         self, file: FoundFile, table: TabularTable, schema: TableSchema, known: _Read
